@@ -1,0 +1,60 @@
+# What can be made here; `make` alone lists it.
+#
+# Every target that needs a tool gets it first: see tests/deps.
+
+PG_CONFIG ?= pg_config
+CARGO ?= cargo
+
+export PG_CONFIG
+# The build of the bridge to Postgres asks this one.
+export PGRX_PG_CONFIG_PATH := $(PG_CONFIG)
+
+# Evaluated when a recipe runs, since `deps` may have to install pg_config before.
+PG_MAJOR = $(shell $(PG_CONFIG) --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+FEATURES = --no-default-features --features pg$(PG_MAJOR)
+LIBDIR = $(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)
+SHAREDIR = $(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension
+
+.PHONY: help deps test-deps build install demo test lint bench clean
+
+help:
+	@echo 'make install   build the extension and install it into the Postgres of PG_CONFIG ($(PG_CONFIG))'
+	@echo 'make demo      show it: a simulated Salesforce, a throwaway cluster, queries, a connection string'
+	@echo 'make test      format, lints, unit tests, PostgreSQL 14 to 18, end-to-end tests'
+	@echo 'make lint      format and lints alone'
+	@echo 'make bench     measure'
+	@echo 'make clean     remove what was built'
+
+deps:
+	@tests/deps
+
+test-deps:
+	@tests/deps --tests
+
+build: deps
+	$(CARGO) build --release -p sequin_fdw $(FEATURES)
+
+install: build
+	@for dir in "$(LIBDIR)" "$(SHAREDIR)"; do \
+	  mkdir -p "$$dir" && test -w "$$dir" || { echo "cannot write to $$dir: run make install as its owner" >&2; exit 1; }; \
+	done
+	install -m 755 target/release/libsequin_fdw.so '$(LIBDIR)/sequin_fdw.so'
+	install -m 644 sequin_fdw.control sql/*.sql '$(SHAREDIR)'
+
+demo: install
+	$(CARGO) build --release -p sandbox
+	@tests/demo
+
+test: test-deps
+	@tests/all
+
+lint: deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
+
+bench: install
+	$(CARGO) build --release -p sandbox
+	@tests/bench
+
+clean:
+	$(CARGO) clean
