@@ -1,0 +1,207 @@
+//! A running sandbox, as a synchronous test holds it.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Config;
+use crate::fault::{Fault, Faults};
+use crate::http::{Request, Response};
+use crate::log::{Log, LoggedRequest};
+use crate::salesforce::{Format, Salesforce, Switches};
+use crate::tokens::Tokens;
+use crate::{server, tls};
+
+/// One simulated API: the paths it answers, and how.
+pub trait Api: Send + Sync {
+    fn claims(&self, path: &str) -> bool;
+
+    fn handle(&self, request: &Request) -> Response;
+
+    /// The query in the API's own language that this request carries, for the log and for faults.
+    fn query_text(&self, request: &Request) -> Option<String>;
+
+    /// `body` with its link to the next page replaced.
+    fn replace_next_link(&self, body: &[u8], link: &str) -> Vec<u8>;
+}
+
+/// What the server and the control plane share.
+pub struct Shared {
+    pub(crate) apis: Vec<Arc<dyn Api>>,
+    pub(crate) salesforce: Arc<Salesforce>,
+    pub(crate) log: Log,
+    pub(crate) faults: Faults,
+    pub(crate) tokens: Arc<Tokens>,
+    latency: AtomicU64,
+    gzip: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_latency(&self, latency: Duration) {
+        self.latency.store(latency.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn gzip(&self) -> bool {
+        self.gzip.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_gzip(&self, on: bool) {
+        self.gzip.store(on, Ordering::Relaxed);
+    }
+}
+
+/// A server on 127.0.0.1 with its own threads; it ends when it is dropped.
+pub struct Sandbox {
+    shared: Arc<Shared>,
+    url: String,
+    ca_pem: Option<String>,
+    runtime: Option<Runtime>,
+}
+
+impl Sandbox {
+    pub fn start(config: Config) -> io::Result<Sandbox> {
+        let runtime = Builder::new_multi_thread().worker_threads(config.threads).thread_name("sandbox").enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)))?;
+        let (scheme, ca_pem, acceptor) = if config.tls {
+            let (ca_pem, server) = tls::authority()?;
+            ("https", Some(ca_pem), Some(TlsAcceptor::from(server)))
+        } else {
+            ("http", None, None)
+        };
+        let url = format!("{scheme}://127.0.0.1:{}", listener.local_addr()?.port());
+        let salesforce = Arc::new(Salesforce::new(&config, &url)?);
+        let shared = Arc::new(Shared {
+            apis: vec![salesforce.clone()],
+            salesforce,
+            log: Log::new(config.log_bound),
+            faults: Faults::default(),
+            tokens: config.tokens.clone(),
+            latency: AtomicU64::new(config.latency.as_micros() as u64),
+            gzip: AtomicBool::new(config.gzip),
+        });
+        runtime.spawn(server::accept(listener, acceptor, shared.clone()));
+        Ok(Sandbox { shared, url, ca_pem, runtime: Some(runtime) })
+    }
+
+    /// `http://127.0.0.1:port`, or `https://…`; without a trailing slash.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// The certificate of the authority, if HTTPS is served.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
+    }
+
+    /// What arrived so far, oldest first.
+    pub fn requests(&self) -> Vec<LoggedRequest> {
+        self.shared.log.all()
+    }
+
+    pub fn clear_requests(&self) {
+        self.shared.log.clear();
+    }
+
+    pub fn fault(&self, fault: Fault) {
+        self.shared.faults.add(fault);
+    }
+
+    pub fn clear_faults(&self) {
+        self.shared.faults.clear();
+    }
+
+    /// Every access token issued so far is refused from now on; static tokens stay.
+    pub fn expire_tokens(&self) {
+        self.shared.tokens.expire();
+    }
+
+    /// The same, after `n` more requests.
+    pub fn expire_tokens_after(&self, n: usize) {
+        self.shared.tokens.expire_after(n);
+    }
+
+    /// Every open query locator is unknown from now on.
+    pub fn expire_locators(&self) {
+        self.shared.salesforce.expire_locators();
+    }
+
+    pub fn tokens_issued(&self) -> usize {
+        self.shared.tokens.issued()
+    }
+
+    pub(crate) fn tokens(&self) -> Arc<Tokens> {
+        self.shared.tokens.clone()
+    }
+
+    pub fn set_latency(&self, latency: Duration) {
+        self.shared.set_latency(latency);
+    }
+
+    pub fn set_gzip(&self, on: bool) {
+        self.shared.set_gzip(on);
+    }
+
+    /// At most `n` records on a page whatever the client asks for; `None` returns to the API's own rule.
+    pub fn set_page_size(&self, n: Option<usize>) {
+        self.set_switches(|s| s.page_size = n);
+    }
+
+    /// Changes switches while running.
+    pub fn set_switches(&self, set: impl FnOnce(&mut Switches)) {
+        self.shared.salesforce.set_switches(set);
+    }
+
+    /// How many API calls are left today; at 0 they are refused.
+    pub fn set_quota(&self, remaining: u64) {
+        self.shared.salesforce.set_quota(remaining);
+    }
+
+    /// The `instance_url` that token answers name.
+    pub fn set_instance_url(&self, url: &str) {
+        self.shared.salesforce.set_instance_url(url);
+    }
+
+    /// Gives `object` exactly `n` fresh live records; what was written to it is lost.
+    pub fn set_records(&self, object: &str, n: u32) -> bool {
+        self.shared.salesforce.set_records(object, n)
+    }
+
+    /// The id of the record at `index` (created ones follow the generated ones). Panics on an unknown object.
+    pub fn id(&self, object: &str, index: u32) -> String {
+        self.shared.salesforce.id(object, index).unwrap_or_else(|| panic!("the sandbox has no object {object}"))
+    }
+
+    /// All live records of `object` with all scalar fields, as CSV: a header, then text exactly as JSON answers have it; NULL is an
+    /// empty unquoted cell and every value is quoted, as `COPY … (FORMAT csv, HEADER)` reads it. `None` if there is no such object.
+    pub fn dump_csv(&self, object: &str) -> Option<String> {
+        self.shared.salesforce.dump(object, false, Format::Csv)
+    }
+
+    /// The same as JSON: an array of objects of string or null.
+    pub fn dump_json(&self, object: &str) -> Option<String> {
+        self.shared.salesforce.dump(object, false, Format::Json)
+    }
+
+    /// As `dump_csv`, with deleted records too.
+    pub fn dump_all_csv(&self, object: &str) -> Option<String> {
+        self.shared.salesforce.dump(object, true, Format::Csv)
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_millis(200));
+        }
+    }
+}
