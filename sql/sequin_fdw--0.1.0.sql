@@ -1,0 +1,31 @@
+\echo Use "CREATE EXTENSION sequin_fdw" to load this file. \quit
+
+CREATE FUNCTION sequin_fdw_handler() RETURNS fdw_handler
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_fdw_handler_wrapper';
+
+CREATE FUNCTION sequin_fdw_validator(options text[], catalog oid) RETURNS void
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_fdw_validator_wrapper';
+
+CREATE FOREIGN DATA WRAPPER sequin_fdw
+  HANDLER sequin_fdw_handler VALIDATOR sequin_fdw_validator;
+
+CREATE FUNCTION session_stats(
+  OUT server text,
+  OUT requests bigint,
+  OUT retries bigint,
+  OUT errors bigint,
+  OUT throttled bigint,
+  OUT rows bigint,
+  OUT bytes bigint,
+  OUT quota_used bigint,
+  OUT quota_left bigint
+) RETURNS SETOF record
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_session_stats_wrapper';
+
+CREATE VIEW stats AS SELECT * FROM session_stats();
+
+COMMENT ON VIEW stats IS
+  'What this session has asked of each server. The quota is what the API last said of its own.';
+
+GRANT USAGE ON SCHEMA sequin TO PUBLIC;
+GRANT SELECT ON stats TO PUBLIC;

@@ -1,0 +1,115 @@
+//! The trait that every API implements.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::Url;
+use secrecy::SecretString;
+
+use super::machine::Job;
+use super::wire::Response;
+use crate::error::{Error, Result};
+use crate::options::Credentials;
+use crate::query::ask::{Access, Ask, BoundRead, Read};
+use crate::query::page::{Page, Weigh};
+use crate::schema::Object;
+
+/// An API: what it can be asked, how that is worded, what its answers mean.
+pub trait Connector: Send + Sync {
+    /// As users write it: `Salesforce`.
+    fn title(&self) -> &'static str;
+
+    /// The objects of a remote schema. HV00Q if there is no such schema.
+    fn list(&self, schema: &str) -> Result<Job<Vec<Listing>>>;
+
+    /// One object with all its fields. HV00R if there is no such object.
+    fn describe(&self, object: &str) -> Job<Object>;
+
+    /// About how many records objects have, where the API tells.
+    fn counts(&self, objects: &[String]) -> Option<Job<Vec<(String, u64)>>>;
+
+    /// The ways to read an object, best first; at least one. Plan time: asks nothing.
+    fn accesses(&self, object: &Object, ask: &Ask) -> Vec<Access>;
+
+    /// The requests of a read, in pieces that may run in any order; none if no record can match.
+    fn read(&self, read: &BoundRead) -> Result<Vec<Job<Page>>>;
+
+    /// The read in the API's own language, operands that are not known yet as `$1`, `$2`, …
+    fn explain(&self, read: &Read) -> String;
+
+    /// How a token is had. `refresh` is the newest refresh token if the API replaced the configured one.
+    fn sign_in(&self, credentials: &Credentials, refresh: Option<&SecretString>, now: SystemTime)
+    -> Result<Job<Token>>;
+
+    /// What an answer means.
+    fn classify(&self, response: &Response) -> Verdict;
+
+    /// What an answer tells of the quota.
+    fn usage(&self, response: &Response) -> Option<Usage>;
+}
+
+/// An object as the API lists it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing {
+    /// The API's own name.
+    pub name: String,
+    /// Whether an import that does not name it leaves it out.
+    pub special: bool,
+}
+
+/// What signing in brought.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// Sent as `Authorization: Bearer …`.
+    pub access: SecretString,
+    /// A refresh token that replaces the one just used.
+    pub refresh: Option<SecretString>,
+    /// The host that the token is for; `base_url`, where it is set, comes before it.
+    pub instance: Option<Url>,
+    /// How long it lasts, where the API tells.
+    pub lifetime: Option<Duration>,
+}
+
+/// What an answer means for the request.
+pub enum Verdict {
+    Good,
+    /// It may work later.
+    Retry {
+        error: Error,
+        /// No sooner than this.
+        after: Option<Duration>,
+        /// Whether the API may have acted on the request all the same.
+        perhaps_done: bool,
+        /// Whether the API asks to slow down.
+        throttled: bool,
+    },
+    /// The access token is not accepted any more.
+    Renew(Error),
+    Fail(Error),
+}
+
+/// The state of a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub used: u64,
+    pub limit: u64,
+}
+
+impl Weigh for Object {
+    fn weight(&self) -> usize {
+        size_of_val(self.fields.as_slice())
+    }
+
+    fn rows(&self) -> usize {
+        0
+    }
+}
+
+impl<T> Weigh for Vec<T> {
+    fn weight(&self) -> usize {
+        size_of_val(self.as_slice())
+    }
+
+    fn rows(&self) -> usize {
+        0
+    }
+}

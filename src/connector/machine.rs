@@ -1,0 +1,73 @@
+//! How a connector says which request comes next.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::wire::{Request, Response};
+use crate::error::Result;
+
+/// What a machine wants done.
+pub enum Step<T> {
+    /// Send this; the answer comes with the next call.
+    Send(Request),
+    /// Call again after this time.
+    Sleep(Duration),
+    /// A result; more may follow. The next call comes without an answer.
+    Yield(T),
+    /// There is no more. The machine is not called again.
+    Done,
+}
+
+/// A conversation with an API: given the last answer, what comes next.
+///
+/// Every answer it sees has passed [`Connector::classify`](super::contract::Connector::classify) as good.
+pub trait Machine: Send {
+    type Out;
+
+    fn next(&mut self, last: Option<Response>) -> Result<Step<Self::Out>>;
+}
+
+/// A machine on its way to whoever runs it.
+pub type Job<T> = Box<dyn Machine<Out = T>>;
+
+/// A machine of one request and one result.
+pub fn once<T: 'static>(request: Request, read: impl FnOnce(Response) -> Result<T> + Send + 'static) -> Job<T> {
+    Box::new(Once { request: Some(request), read: Some(read) })
+}
+
+struct Once<R> {
+    request: Option<Request>,
+    read: Option<R>,
+}
+
+impl<T, R: FnOnce(Response) -> Result<T> + Send> Machine for Once<R>
+where
+    R: FnOnce(Response) -> Result<T>,
+{
+    type Out = T;
+
+    fn next(&mut self, last: Option<Response>) -> Result<Step<T>> {
+        if let Some(request) = self.request.take() {
+            return Ok(Step::Send(request));
+        }
+        match (last, self.read.take()) {
+            (Some(response), Some(read)) => read(response).map(Step::Yield),
+            _ => Ok(Step::Done),
+        }
+    }
+}
+
+/// A machine that has its results already.
+pub fn ready<T: Send + 'static>(results: impl IntoIterator<Item = T>) -> Job<T> {
+    Box::new(Ready(results.into_iter().collect()))
+}
+
+struct Ready<T>(VecDeque<T>);
+
+impl<T: Send> Machine for Ready<T> {
+    type Out = T;
+
+    fn next(&mut self, _last: Option<Response>) -> Result<Step<T>> {
+        Ok(self.0.pop_front().map_or(Step::Done, Step::Yield))
+    }
+}

@@ -1,0 +1,25 @@
+//! Connectors: what each API can do and how it words it. Pure: nothing here sends a byte or sleeps.
+//!
+//! [`contract`] is the trait that every API implements, [`machine`] is how a connector says which request
+//! comes next, [`wire`] is what a request and its answer look like. `http` runs all of it.
+
+pub mod contract;
+pub mod machine;
+pub mod oauth;
+pub mod salesforce;
+pub mod wire;
+
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::options::{CONNECTORS, ServerOptions};
+use contract::Connector;
+
+/// The connector that a server names. Needs no credentials and asks nothing.
+pub fn open(server: &ServerOptions) -> Result<Arc<dyn Connector>> {
+    match server.connector.as_str() {
+        "salesforce" => Ok(Arc::new(salesforce::Salesforce::new(server)?)),
+        other => Err(Error::new(Kind::BadOption, format!("there is no connector \"{other}\""))
+            .hint(format!("Connectors: {}.", CONNECTORS.join(", ")))),
+    }
+}

@@ -1,0 +1,121 @@
+//! OAuth 2.0, as far as every API has it in common: the request for a token, the answer, the refusal.
+//!
+//! Nothing here prints an answer: it may hold a token. <https://www.rfc-editor.org/rfc/rfc6749>
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::{Method, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::contract::Token;
+use super::wire::{Body, Host, Request, Response, query};
+use crate::error::{Error, Kind, Result};
+
+/// A request for a token. `idempotent` is false where a lost answer may have used up a refresh token.
+pub fn token_request(path: &str, form: &[(&str, &str)], idempotent: bool) -> Request {
+    Request {
+        method: Method::POST,
+        host: Host::Login,
+        path: path.to_owned(),
+        headers: Vec::new(),
+        body: Some(Body::SecretForm(query(form.iter().copied()).into())),
+        authorized: false,
+        idempotent,
+    }
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    refresh_token: Option<String>,
+    instance_url: Option<String>,
+    expires_in: Option<Seconds>,
+}
+
+/// Some APIs send a number, some its text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+/// Reads the answer to a request for a token.
+pub fn read_token(response: &Response) -> Result<Token> {
+    let unreadable = |what: &str| {
+        Error::new(Kind::Unreadable, format!("the answer to signing in {what}"))
+            .hint("Check that login_url and base_url lead to the API, and not to a login page.")
+    };
+    let granted: Granted = serde_json::from_slice(&response.body).map_err(|_| unreadable("holds no access token"))?;
+    if granted.access_token.is_empty() {
+        return Err(unreadable("holds an empty access token"));
+    }
+    let instance = match granted.instance_url {
+        Some(url) => Some(Url::parse(&url).map_err(|_| unreadable("names an instance that is no URL"))?),
+        None => None,
+    };
+    let seconds = match granted.expires_in {
+        Some(Seconds::Number(seconds)) => Some(seconds),
+        Some(Seconds::Text(text)) => text.trim().parse().ok(),
+        None => None,
+    };
+    Ok(Token {
+        access: granted.access_token.into(),
+        refresh: granted.refresh_token.map(SecretString::from),
+        instance,
+        lifetime: seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    })
+}
+
+/// Why no token was granted.
+#[derive(Debug, PartialEq, Deserialize)]
+pub struct Refusal {
+    pub error: String,
+    pub error_description: Option<String>,
+}
+
+/// The refusal that an answer holds, if it is one.
+pub fn read_refusal(response: &Response) -> Option<Refusal> {
+    serde_json::from_slice(&response.body).ok()
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    exp: u64,
+}
+
+/// Who asks for a token by a signed assertion, and for whom.
+pub struct Assertion<'a> {
+    pub issuer: &'a str,
+    pub subject: &'a str,
+    pub audience: &'a str,
+    pub lifetime: Duration,
+}
+
+impl Assertion<'_> {
+    /// Signs with RS256. <https://www.rfc-editor.org/rfc/rfc7523>
+    ///
+    /// Errors: HV00D if the key is no RSA key in PEM form.
+    pub fn sign(&self, private_key: &SecretString, now: SystemTime) -> Result<SecretString> {
+        let bad_key = || {
+            Error::new(Kind::BadOption, "option \"private_key\" of the user mapping is no RSA private key in PEM form")
+                .hint("It starts with a line like -----BEGIN PRIVATE KEY----- and must not be encrypted.")
+        };
+        // A key that was pasted as one line has its line ends written out.
+        let pem: SecretString = private_key.expose_secret().replace("\\n", "\n").into();
+        let key = jsonwebtoken::EncodingKey::from_rsa_pem(pem.expose_secret().as_bytes()).map_err(|_| bad_key())?;
+        let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let claims = Claims {
+            iss: self.issuer,
+            sub: self.subject,
+            aud: self.audience,
+            exp: (since_epoch + self.lifetime).as_secs(),
+        };
+        let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
+        jsonwebtoken::encode(&header, &claims, &key).map(SecretString::from).map_err(|_| bad_key())
+    }
+}

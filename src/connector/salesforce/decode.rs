@@ -1,0 +1,316 @@
+//! Pages of records, from JSON straight into cells.
+//!
+//! No tree of JSON values is built: a scan has millions of cells, and a number must keep the digits that it came
+//! with. Each cell is looked at as the JSON text it is, and whatever is not as promised is an error: a page is
+//! never shorter, nor a cell empty, because something could not be read.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{self, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::errors::{excerpt, unreadable};
+use super::number::Number;
+use crate::error::{Error, Kind, Result};
+use crate::schema::Field;
+use crate::value::{Type, Value, parse_date, parse_instant, parse_time};
+
+/// One answer to a query.
+#[derive(Debug)]
+pub struct QueryPage {
+    /// Records that the whole query found.
+    pub total: u64,
+    pub done: bool,
+    /// The link to the next page.
+    pub next: Option<String>,
+    pub rows: usize,
+    /// Row by row, the wanted fields in order.
+    pub cells: Vec<Value>,
+}
+
+/// Reads one answer to a query.
+pub fn page(body: &[u8], fields: &[Field]) -> Result<QueryPage> {
+    const WANTED: &str = "a page of records";
+    let text = std::str::from_utf8(body).map_err(|error| unreadable(WANTED, &error.to_string(), body))?;
+    // An error of ours that has to pass through serde_json's error type.
+    let ours = RefCell::new(None);
+    let mut json = serde_json::Deserializer::from_str(text);
+    let page = json.deserialize_map(PageVisitor { fields, ours: &ours }).and_then(|page| json.end().map(|()| page));
+    match (page, ours.into_inner()) {
+        (Ok(page), None) => Ok(page),
+        (_, Some(error)) => Err(error),
+        (Err(error), None) => Err(unreadable(WANTED, &error.to_string(), body)),
+    }
+}
+
+struct PageVisitor<'a> {
+    fields: &'a [Field],
+    ours: &'a RefCell<Option<Error>>,
+}
+
+impl<'de> Visitor<'de> for PageVisitor<'_> {
+    type Value = QueryPage;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with totalSize, done and records")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<QueryPage, A::Error> {
+        let (mut total, mut done, mut next, mut records) = (None, None, None, None);
+        while let Some(key) = map.next_key::<PageKey>()? {
+            match key {
+                PageKey::TotalSize => total = Some(map.next_value()?),
+                PageKey::Done => done = Some(map.next_value()?),
+                PageKey::NextRecordsUrl => next = map.next_value()?,
+                PageKey::Records if records.is_some() => {
+                    return Err(A::Error::duplicate_field("records"));
+                }
+                PageKey::Records => {
+                    records = Some(map.next_value_seed(Records { fields: self.fields, ours: self.ours })?);
+                }
+                PageKey::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let (rows, cells) = records.ok_or_else(|| A::Error::missing_field("records"))?;
+        Ok(QueryPage {
+            total: total.ok_or_else(|| A::Error::missing_field("totalSize"))?,
+            done: done.ok_or_else(|| A::Error::missing_field("done"))?,
+            next,
+            rows,
+            cells,
+        })
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum PageKey {
+    TotalSize,
+    Done,
+    NextRecordsUrl,
+    Records,
+    #[serde(other)]
+    Other,
+}
+
+/// The array of records: how many, and their cells.
+#[derive(Clone, Copy)]
+struct Records<'a> {
+    fields: &'a [Field],
+    ours: &'a RefCell<Option<Error>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Records<'_> {
+    type Value = (usize, Vec<Value>);
+
+    fn deserialize<D: de::Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Records<'_> {
+    type Value = (usize, Vec<Value>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of records")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut rows = 0;
+        let mut cells = Vec::new();
+        let mut seen = vec![false; self.fields.len()];
+        while seq.next_element_seed(Record { page: self, cells: &mut cells, seen: &mut seen })?.is_some() {
+            rows += 1;
+        }
+        Ok((rows, cells))
+    }
+}
+
+/// One record, whose cells are added to `cells`.
+struct Record<'a> {
+    page: Records<'a>,
+    cells: &'a mut Vec<Value>,
+    seen: &'a mut [bool],
+}
+
+impl<'de> DeserializeSeed<'de> for Record<'_> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Record<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Records { fields, ours } = self.page;
+        let start = self.cells.len();
+        self.cells.resize(start + fields.len(), Value::Null);
+        self.seen.fill(false);
+        // Fields come in the order in which they were asked for.
+        let mut expected = 0;
+        while let Some(at) = map.next_key_seed(FieldKey { fields, expected })? {
+            let Some(at) = at else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let raw = map.next_value::<&RawValue>()?.get();
+            expected = at + 1;
+            // Several columns may show one field.
+            for (twin, field) in fields.iter().enumerate().skip(at) {
+                if twin == at || field.name.eq_ignore_ascii_case(&fields[at].name) {
+                    self.cells[start + twin] = cell(field, raw).map_err(|error| {
+                        ours.borrow_mut().get_or_insert(error);
+                        A::Error::custom("a cell cannot be read")
+                    })?;
+                    self.seen[twin] = true;
+                }
+            }
+        }
+        match self.seen.iter().position(|seen| !seen) {
+            None => Ok(()),
+            Some(missing) => Err(A::Error::custom(format_args!("a record has no field `{}`", fields[missing].name))),
+        }
+    }
+}
+
+/// Finds the wanted field that a key names.
+struct FieldKey<'a> {
+    fields: &'a [Field],
+    expected: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for FieldKey<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: de::Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for FieldKey<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        if self.fields.get(self.expected).is_some_and(|field| field.name == key) {
+            return Ok(Some(self.expected));
+        }
+        // A hand-written table may spell a name otherwise; SOQL does not mind.
+        Ok(self.fields.iter().position(|field| field.name.eq_ignore_ascii_case(key)))
+    }
+}
+
+/// One cell, from its JSON text.
+fn cell(field: &Field, raw: &str) -> Result<Value> {
+    let raw = match raw {
+        // A checkbox is never null.
+        "null" if field.remote_type == "boolean" => "false",
+        "null" => return Ok(Value::Null),
+        raw => raw,
+    };
+    match field.ty {
+        Type::Text => string(field, raw).map(|text| Value::Text(text.unwrap_or_else(|| raw.into()))),
+        Type::Bool => match raw {
+            "true" => Ok(Value::Bool(true)),
+            "false" => Ok(Value::Bool(false)),
+            _ => Err(malformed(field, raw, "true or false")),
+        },
+        Type::Int => integer(field, raw),
+        Type::Decimal if is_number(raw) => Ok(Value::Decimal(raw.into())),
+        Type::Decimal => Err(malformed(field, raw, "a number")),
+        Type::Float => match raw.parse::<f64>() {
+            Ok(float) if is_number(raw) && float.is_finite() => Ok(Value::Float(float)),
+            Ok(_) if is_number(raw) => Err(of(field, Kind::OutOfRange, raw, "a floating-point number")),
+            _ => Err(malformed(field, raw, "a number")),
+        },
+        Type::Date => scalar(field, raw, "a date", parse_date).map(Value::Date),
+        Type::Time => scalar(field, raw, "a time of day", parse_time).map(Value::Time),
+        Type::Instant => scalar(field, raw, "a point in time", parse_instant).map(Value::Instant),
+        Type::Json if holds_nul(raw) => Err(not_storable(field)),
+        Type::Json => Ok(Value::Json(raw.into())),
+        Type::TextList => match string(field, raw)? {
+            Some(text) => Ok(Value::List(text.split(';').map(Value::text).collect())),
+            None => Err(malformed(field, raw, "a multi-select picklist")),
+        },
+        Type::Bytes => Err(malformed(field, raw, "binary data: Salesforce sends its URL, as text")),
+    }
+}
+
+/// The text of a JSON string; `None` if it is no string.
+fn string(field: &Field, raw: &str) -> Result<Option<Box<str>>> {
+    let Some(inner) = quoted(raw) else { return Ok(None) };
+    if !inner.contains('\\') {
+        return Ok(Some(inner.into()));
+    }
+    let text: Box<str> = serde_json::from_str(raw)
+        .map_err(|_| malformed(field, raw, "text: half of a surrogate pair is no character"))?;
+    if text.contains('\0') { Err(not_storable(field)) } else { Ok(Some(text)) }
+}
+
+fn quoted(raw: &str) -> Option<&str> {
+    raw.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// Whether a JSON value is a number. It is valid JSON, so its first byte decides.
+fn is_number(raw: &str) -> bool {
+    raw.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+/// A value that JSON writes as a string and that needs no escapes.
+fn scalar<T>(field: &Field, raw: &str, what: &str, parse: impl Fn(&str) -> Result<T>) -> Result<T> {
+    quoted(raw).and_then(|text| parse(text).ok()).ok_or_else(|| malformed(field, raw, what))
+}
+
+/// `5`, and `5.0` or `1.0E2` too.
+fn integer(field: &Field, raw: &str) -> Result<Value> {
+    if let Ok(int) = raw.parse() {
+        return Ok(Value::Int(int));
+    }
+    let number = Number::parse(raw).ok_or_else(|| malformed(field, raw, "a whole number"))?;
+    match number.floor(0) {
+        (floor, true) => floor
+            .integer()
+            .and_then(|int| i64::try_from(int).ok())
+            .map(Value::Int)
+            .ok_or_else(|| of(field, Kind::OutOfRange, raw, "a whole number of 64 bits")),
+        _ => Err(malformed(field, raw, "a whole number")),
+    }
+}
+
+/// Whether JSON holds an escaped NUL, which `jsonb` cannot.
+fn holds_nul(raw: &str) -> bool {
+    raw.match_indices("\\u0000").any(|(at, _)| {
+        // The backslash counts only if it is not escaped itself.
+        raw[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 0
+    })
+}
+
+fn malformed(field: &Field, raw: &str, what: &str) -> Error {
+    of(field, Kind::Malformed, raw, what)
+}
+
+fn of(field: &Field, kind: Kind, raw: &str, what: &str) -> Error {
+    Error::new(kind, format!("field {} holds {}, which is not {what}", field.name, excerpt(raw.as_bytes(), 100)))
+        .column(&field.name)
+        .hint("Give the column the type that the field has in Salesforce: IMPORT FOREIGN SCHEMA does.")
+}
+
+fn not_storable(field: &Field) -> Error {
+    Error::new(
+        Kind::NotStorable,
+        format!("field {} holds the character U+0000, which Postgres cannot store", field.name),
+    )
+    .column(&field.name)
+}

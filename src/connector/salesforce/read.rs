@@ -1,0 +1,134 @@
+//! Reading: a query, and its pages one after the other.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use super::errors::unreadable;
+use super::{Salesforce, decode, soql, split};
+use crate::connector::machine::{Job, Machine, Step};
+use crate::connector::wire::{Request, Response, query};
+use crate::error::{Error, Kind, Result};
+use crate::query::ask::BoundRead;
+use crate::query::page::Page;
+use crate::schema::Field;
+
+/// Empty pages in a row that are no sign of trouble yet.
+const MAX_EMPTY_PAGES: u32 = 1_000;
+
+/// The queries of a read.
+pub fn jobs(salesforce: &Salesforce, read: &BoundRead) -> Result<Vec<Job<Page>>> {
+    soql::check_names(&read.object, &read.fields)?;
+    let filter = soql::condition(&read.filter)?;
+    if filter == soql::Condition::False {
+        return Ok(Vec::new());
+    }
+    let select = soql::select_list(&read.fields);
+    let limit = read.limit.map(|rows| rows.to_string());
+    let path = |parts: &[soql::Condition]| {
+        let statement = soql::statement(&select, &read.object, parts, limit.as_deref());
+        format!("{}/query?{}", salesforce.base(), query([("q", statement.as_str())]))
+    };
+    let exact = read.wire.get("split").and_then(|field| field.as_str());
+    let whole = filter.into_parts();
+    // Each piece would bring as many rows as LIMIT allows, and nothing after them would count.
+    let pieces = if limit.is_some() && path(&whole).len() <= split::MAX_QUERY {
+        vec![whole]
+    } else if limit.is_some() {
+        return Err(split::too_large());
+    } else {
+        split::pieces(whole, path(&[]).len() + "%20WHERE%20".len(), exact)?
+    };
+    let fields: Arc<[Field]> = read.fields.as_slice().into();
+    Ok(pieces
+        .iter()
+        .map(|parts| {
+            let first = salesforce.paged(Request::get(path(parts)));
+            Box::new(Pages::new(first, Arc::clone(&fields))) as Job<Page>
+        })
+        .collect())
+}
+
+/// Follows a query from page to page.
+struct Pages {
+    fields: Arc<[Field]>,
+    headers: Vec<(&'static str, String)>,
+    /// The request that comes next.
+    next: Option<Request>,
+    /// Links that were followed: none is followed twice.
+    links: HashSet<String>,
+    received: u64,
+    empty: u32,
+}
+
+impl Pages {
+    fn new(first: Request, fields: Arc<[Field]>) -> Self {
+        Pages {
+            fields,
+            headers: first.headers.clone(),
+            next: Some(first),
+            links: HashSet::new(),
+            received: 0,
+            empty: 0,
+        }
+    }
+
+    fn page(&mut self, response: &Response) -> Result<Page> {
+        let body = &response.body;
+        let page = decode::page(body, &self.fields)?;
+        let wrong = |what: &str| unreadable("a page of records", what, body);
+        self.received += page.rows as u64;
+        if self.received > page.total {
+            return Err(wrong(&format!("it is said to be of {} records, but {} have come", page.total, self.received)));
+        }
+        self.empty = if page.rows == 0 { self.empty + 1 } else { 0 };
+        self.next = match (page.done, page.next) {
+            (true, None) => None,
+            (true, Some(_)) => return Err(wrong("it is the last one and yet links to another")),
+            (false, None) => return Err(wrong("it is not the last one but has no nextRecordsUrl")),
+            (false, Some(_)) if self.empty > MAX_EMPTY_PAGES => {
+                return Err(wrong(&format!("{} pages in a row held no record", self.empty)));
+            }
+            (false, Some(link)) => {
+                let path = follow(&response.origin, &link)?;
+                if !self.links.insert(path.clone()) {
+                    return Err(wrong("its link to the next page was followed already"));
+                }
+                let mut request = Request::get(path);
+                request.headers.clone_from(&self.headers);
+                Some(request)
+            }
+        };
+        Ok(Page::new(page.rows, page.cells))
+    }
+}
+
+/// The path of a link to the next page, which must stay in the API of the host that sent it: the access token
+/// goes along.
+fn follow(origin: &str, link: &str) -> Result<String> {
+    let refuse = |what: &str| Error::new(Kind::Unreadable, what).detail(format!("It came from {origin}."));
+    let here = Url::parse(origin).map_err(|_| refuse("the answer came from a place that is no URL"))?;
+    let next = here.join(link).map_err(|_| refuse("the link to the next page is no URL"))?;
+    if next.origin() != here.origin() || !next.username().is_empty() || next.password().is_some() {
+        return Err(refuse("the link to the next page leads to another host"));
+    }
+    if !next.path().starts_with("/services/data/") {
+        return Err(refuse("the link to the next page leads out of the API"));
+    }
+    Ok(match next.query() {
+        Some(query) => format!("{}?{query}", next.path()),
+        None => next.path().to_owned(),
+    })
+}
+
+impl Machine for Pages {
+    type Out = Page;
+
+    fn next(&mut self, last: Option<Response>) -> Result<Step<Page>> {
+        if let Some(response) = last {
+            return self.page(&response).map(Step::Yield);
+        }
+        Ok(self.next.take().map_or(Step::Done, Step::Send))
+    }
+}

@@ -1,0 +1,314 @@
+//! SOQL: how a read is worded.
+//!
+//! A filter becomes a [`Condition`]: SOQL's text where the API can decide, `True` and `False` where the value
+//! alone decides. SOQL differs from SQL where null is concerned: `!=` and `NOT IN` keep rows whose field is
+//! null, and AND mixed with OR needs parentheses.
+//! <https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_select_conditionexpression.htm>
+
+use std::collections::HashSet;
+use std::fmt;
+
+use super::literal::{Literal, literal};
+use super::support::{Family, family};
+use crate::error::{Error, Kind, Result};
+use crate::query::ask::Read;
+use crate::query::predicate::{Comparison, Operand, Predicate};
+use crate::schema::Field;
+use crate::value::Value;
+
+/// A filter in SOQL.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    True,
+    False,
+    /// One comparison, parentheses included where it is more than one.
+    Test {
+        text: String,
+        /// Whether it may find more than it should, so that it is tested again here.
+        loose: bool,
+    },
+    List(List),
+    And(Vec<Condition>),
+    Or(Vec<Condition>),
+}
+
+/// `field IN (items)`, or `NOT IN`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct List {
+    pub field: String,
+    /// Worded, none twice.
+    pub items: Vec<String>,
+    pub negated: bool,
+    pub loose: bool,
+}
+
+impl Condition {
+    fn all(parts: impl IntoIterator<Item = Condition>) -> Self {
+        let mut left = Vec::new();
+        for part in parts {
+            match part {
+                Condition::True => {}
+                Condition::False => return Condition::False,
+                Condition::And(inner) => left.extend(inner),
+                other => left.push(other),
+            }
+        }
+        match left.len() {
+            0 => Condition::True,
+            1 => left.remove(0),
+            _ => Condition::And(left),
+        }
+    }
+
+    fn any(parts: impl IntoIterator<Item = Condition>) -> Self {
+        let mut left = Vec::new();
+        for part in parts {
+            match part {
+                Condition::False => {}
+                Condition::True => return Condition::True,
+                Condition::Or(inner) => left.extend(inner),
+                other => left.push(other),
+            }
+        }
+        match left.len() {
+            0 => Condition::False,
+            1 => left.remove(0),
+            _ => Condition::Or(left),
+        }
+    }
+
+    /// The conditions that must all hold; not for `False`.
+    pub fn into_parts(self) -> Vec<Condition> {
+        match self {
+            Condition::True => Vec::new(),
+            Condition::And(parts) => parts,
+            other => vec![other],
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let join = |f: &mut fmt::Formatter<'_>, parts: &[Condition], word: &str| {
+            for (at, part) in parts.iter().enumerate() {
+                if at > 0 {
+                    write!(f, " {word} ")?;
+                }
+                match part {
+                    Condition::And(_) | Condition::Or(_) => write!(f, "({part})")?,
+                    plain => write!(f, "{plain}")?,
+                }
+            }
+            Ok(())
+        };
+        match self {
+            Condition::True => f.write_str("(Id != null)"),
+            Condition::False => f.write_str("(Id = null)"),
+            Condition::Test { text, .. } => f.write_str(text),
+            Condition::List(list) => list.fmt(f),
+            Condition::And(parts) => join(f, parts, "AND"),
+            Condition::Or(parts) => join(f, parts, "OR"),
+        }
+    }
+}
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No blanks: a URI holds 500 ids, and a blank takes three bytes of it.
+        let (field, items) = (&self.field, self.items.join(","));
+        if self.negated {
+            write!(f, "({field} NOT IN ({items}) AND {field} != null)")
+        } else {
+            write!(f, "{field} IN ({items})")
+        }
+    }
+}
+
+/// The names that are selected, each once. A read of no field still needs one.
+pub fn select_list(fields: &[Field]) -> String {
+    let mut seen = HashSet::new();
+    let names: Vec<_> =
+        fields.iter().map(|field| field.name.as_str()).filter(|name| seen.insert(name.to_ascii_lowercase())).collect();
+    match names.len() {
+        0 => "Id".to_owned(),
+        // Hundreds of fields fit into a URI only without blanks.
+        100.. => names.join(","),
+        _ => names.join(", "),
+    }
+}
+
+/// The whole query.
+pub fn statement(select: &str, object: &str, parts: &[Condition], limit: Option<&str>) -> String {
+    let mut text = format!("SELECT {select} FROM {object}");
+    if !parts.is_empty() {
+        text.push_str(" WHERE ");
+        match parts {
+            [only] => text.push_str(&only.to_string()),
+            several => text.push_str(&Condition::And(several.to_vec()).to_string()),
+        }
+    }
+    if let Some(limit) = limit {
+        text.push_str(" LIMIT ");
+        text.push_str(limit);
+    }
+    text
+}
+
+/// Bytes of a text in a query string.
+pub fn encoded_len(text: &str) -> usize {
+    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) { 1 } else { 3 }).sum()
+}
+
+/// Refuses names that are none: they stand in the query as they are.
+pub fn check_names(object: &str, fields: &[Field]) -> Result<()> {
+    let is_name = |name: &str| {
+        name.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    if !is_name(object) {
+        return Err(Error::new(Kind::UnknownObject, format!("Salesforce has no object \"{object}\"")).hint(
+            "Names of objects are made of letters, digits and underscores: check option \"object\" of the table.",
+        ));
+    }
+    match fields.iter().find(|field| !is_name(&field.name)) {
+        Some(field) => Err(Error::new(Kind::UnknownField, format!("Salesforce has no field \"{}\"", field.name))
+            .column(&field.name)
+            .hint(
+                "Names of fields are made of letters, digits and underscores: check option \"field\" of the column.",
+            )),
+        None => Ok(()),
+    }
+}
+
+/// What EXPLAIN shows.
+pub fn explain(read: &Read) -> String {
+    const NOTHING: &str = "nothing: no record can match";
+    let limit = match &read.limit {
+        None | Some(Operand::Value(Value::Null)) => None,
+        Some(Operand::Value(Value::Int(0))) => return NOTHING.to_owned(),
+        Some(Operand::Value(Value::Int(rows))) => Some(rows.to_string()),
+        Some(Operand::Value(other)) => Some(format!("{other:?}")),
+        Some(Operand::Arg(at)) => Some(parameter(*at)),
+    };
+    match condition(&Predicate::And(read.filter.clone())) {
+        Ok(Condition::False) => NOTHING.to_owned(),
+        Ok(filter) => statement(&select_list(&read.fields), &read.object, &filter.into_parts(), limit.as_deref()),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn parameter(at: usize) -> String {
+    format!("${}", at + 1)
+}
+
+/// A filter in SOQL. Operands that are not known yet are worded as `$1`, `$2`, …
+pub fn condition(predicate: &Predicate) -> Result<Condition> {
+    Ok(match predicate {
+        Predicate::True | Predicate::Opaque => Condition::True,
+        Predicate::False => Condition::False,
+        Predicate::Known { operand: Operand::Arg(at), negated } => Condition::Test {
+            text: if *negated { format!("(NOT {})", parameter(*at)) } else { parameter(*at) },
+            loose: false,
+        },
+        Predicate::Known { operand: Operand::Value(value), negated } => match value {
+            Value::Bool(holds) if holds != negated => Condition::True,
+            _ => Condition::False,
+        },
+        Predicate::And(parts) => Condition::all(parts.iter().map(condition).collect::<Result<Vec<_>>>()?),
+        Predicate::Or(parts) => Condition::any(parts.iter().map(condition).collect::<Result<Vec<_>>>()?),
+        Predicate::IsNull { field, negated } => is_null(field, *negated)?,
+        Predicate::Compare { field, op, operand } => {
+            let family = needs_family(field)?;
+            match operand {
+                Operand::Value(Value::Null) => Condition::False,
+                Operand::Value(value) => compare(field, family, *op, literal(field, family, value)?)?,
+                Operand::Arg(at) => compare(field, family, *op, Literal::Text(parameter(*at)))?,
+            }
+        }
+        Predicate::In { field, list: Operand::Arg(at), negated } => {
+            let (name, at) = (&field.name, parameter(*at));
+            Condition::Test {
+                text: if *negated {
+                    format!("({name} NOT IN {at} AND {name} != null)")
+                } else {
+                    format!("{name} IN {at}")
+                },
+                loose: needs_family(field)? == Family::Text,
+            }
+        }
+        // Nulls and empty lists are folded as for every API.
+        Predicate::In { .. } => match predicate.bind(&[]) {
+            Predicate::In { field, list: Operand::Value(Value::List(items)), negated } => {
+                in_list(&field, &items, negated)?
+            }
+            Predicate::True => Condition::True,
+            _ => Condition::False,
+        },
+    })
+}
+
+fn needs_family(field: &Field) -> Result<Family> {
+    family(field).ok_or_else(|| {
+        Error::new(Kind::Internal, format!("a filter on field {} was pushed", field.name)).column(&field.name)
+    })
+}
+
+fn is_null(field: &Field, negated: bool) -> Result<Condition> {
+    needs_family(field)?;
+    let name = &field.name;
+    Ok(match (field.remote_type.as_str(), negated) {
+        // A checkbox is never null; asked all the same, SOQL takes null for false.
+        ("boolean", true) => Condition::True,
+        ("boolean", false) => Condition::False,
+        (_, true) => Condition::Test { text: format!("{name} != null"), loose: false },
+        (_, false) => Condition::Test { text: format!("{name} = null"), loose: false },
+    })
+}
+
+/// `field op literal`, as SQL means it.
+fn compare(field: &Field, family: Family, op: Comparison, literal: Literal) -> Result<Condition> {
+    use Comparison::*;
+    let name = &field.name;
+    let test = |sign: &str, text: &str| Condition::Test {
+        text: format!("{name} {sign} {text}"),
+        loose: family == Family::Text,
+    };
+    Ok(match (literal, op) {
+        (Literal::Text(text), Eq) => test("=", &text),
+        (Literal::Text(text), Ne) if family == Family::Bool => test("!=", &text),
+        (Literal::Text(text), Ne) => {
+            Condition::Test { text: format!("({name} != {text} AND {name} != null)"), loose: family == Family::Text }
+        }
+        (Literal::Text(text), Lt) => test("<", &text),
+        (Literal::Text(text), Le) => test("<=", &text),
+        (Literal::Text(text), Gt) => test(">", &text),
+        (Literal::Text(text), Ge) => test(">=", &text),
+        (_, Eq) => Condition::False,
+        (_, Ne) => is_null(field, true)?,
+        (Literal::AboveAll, Lt | Le) | (Literal::BelowAll, Gt | Ge) => is_null(field, true)?,
+        (Literal::AboveAll, Gt | Ge) | (Literal::BelowAll, Lt | Le) => Condition::False,
+        (Literal::JustAbove(floor), Lt | Le) => test("<=", &floor),
+        (Literal::JustAbove(floor), Gt | Ge) => test(">", &floor),
+        (Literal::Never, _) => {
+            return Err(Error::new(Kind::Internal, format!("an order on field {name} was pushed")).column(name));
+        }
+    })
+}
+
+fn in_list(field: &Field, values: &[Value], negated: bool) -> Result<Condition> {
+    let family = needs_family(field)?;
+    let mut seen = HashSet::new();
+    let mut items = Vec::with_capacity(values.len());
+    for value in values {
+        // Whatever is not among the values that the field can hold equals no cell.
+        if let Literal::Text(text) = literal(field, family, value)?
+            && seen.insert(text.clone())
+        {
+            items.push(text);
+        }
+    }
+    if items.is_empty() {
+        return if negated { is_null(field, true) } else { Ok(Condition::False) };
+    }
+    Ok(Condition::List(List { field: field.name.clone(), items, negated, loose: family == Family::Text }))
+}

@@ -1,0 +1,179 @@
+//! What SOQL can say of a filter, and how exactly.
+
+use serde_json::json;
+
+use super::literal::literal;
+use super::soql::{self, encoded_len};
+use super::split::MAX_QUERY;
+use crate::query::ask::{Access, Ask};
+use crate::query::predicate::{Comparison, Operand, Predicate};
+use crate::query::push::{Support, push};
+use crate::schema::{Field, Object};
+use crate::value::{Type, Value};
+
+/// Fields that compare alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Id,
+    Bool,
+    /// Whole numbers between these.
+    Int {
+        min: i64,
+        max: i64,
+    },
+    Number,
+    Date,
+    Instant,
+    Time,
+    /// The API ignores case and sorts by the user's language.
+    Text,
+    /// All that can be asked is whether it is null.
+    Opaque,
+}
+
+/// The family of a field; `None` if nothing can be asked of it.
+///
+/// A column whose type is not the natural one of its field (a number kept as text) compares differently
+/// here than there, so it is opaque.
+pub fn family(field: &Field) -> Option<Family> {
+    if !field.capabilities.filter {
+        return None;
+    }
+    let (family, natural): (_, &[Type]) = match field.remote_type.as_str() {
+        "id" | "reference" => (Family::Id, &[Type::Text]),
+        "boolean" => (Family::Bool, &[Type::Bool]),
+        "int" => (Family::Int { min: i32::MIN.into(), max: i32::MAX.into() }, &[Type::Int, Type::Decimal]),
+        "long" => (Family::Int { min: i64::MIN, max: i64::MAX }, &[Type::Int, Type::Decimal]),
+        "double" | "currency" | "percent" => (Family::Number, &[Type::Decimal, Type::Int]),
+        "date" => (Family::Date, &[Type::Date]),
+        "datetime" => (Family::Instant, &[Type::Instant]),
+        "time" => (Family::Time, &[Type::Time]),
+        "string" | "picklist" | "email" | "phone" | "url" | "textarea" | "combobox" => (Family::Text, &[Type::Text]),
+        // `filterable` means DISTANCE() here, and nothing else.
+        "address" | "location" | "" => return None,
+        _ => (Family::Opaque, &[]),
+    };
+    Some(if natural.contains(&field.ty) { family } else { Family::Opaque })
+}
+
+/// How well the API says one comparison.
+pub fn leaf(object: &Object, predicate: &Predicate) -> Support {
+    let Some((field, operator, operand)) = parts(predicate) else { return Support::Exact };
+    let Some(family) = family(field) else { return Support::Unsupported };
+    let support = match (family, operator) {
+        (_, Operator::IsNull) => return Support::Exact,
+        (Family::Opaque, _) => Support::Unsupported,
+        (Family::Text, Operator::Same) => Support::Superset,
+        (Family::Text, _) => Support::Unsupported,
+        (Family::Id | Family::Bool, Operator::Order) => Support::Unsupported,
+        // Where there are several currencies the API compares in the organisation's own one.
+        (Family::Number, _) if field.remote_type == "currency" && has_currencies(object) => Support::Unsupported,
+        _ => Support::Exact,
+    };
+    if operand.is_some_and(|operand| !fits(field, family, operand)) { Support::Unsupported } else { support }
+}
+
+enum Operator {
+    Same,
+    Different,
+    Order,
+    IsNull,
+}
+
+fn parts(predicate: &Predicate) -> Option<(&Field, Operator, Option<&Operand>)> {
+    Some(match predicate {
+        Predicate::Compare { field, op, operand } => {
+            let operator = match op {
+                Comparison::Eq => Operator::Same,
+                Comparison::Ne => Operator::Different,
+                _ => Operator::Order,
+            };
+            (field, operator, Some(operand))
+        }
+        Predicate::In { field, list, negated: false } => (field, Operator::Same, Some(list)),
+        Predicate::In { field, list, negated: true } => (field, Operator::Different, Some(list)),
+        Predicate::IsNull { field, .. } => (field, Operator::IsNull, None),
+        _ => return None,
+    })
+}
+
+fn has_currencies(object: &Object) -> bool {
+    object.fields.iter().any(|field| field.name.eq_ignore_ascii_case("CurrencyIsoCode"))
+}
+
+/// Whether an operand, where it is known, is of the field's type.
+fn fits(field: &Field, family: Family, operand: &Operand) -> bool {
+    let fits = |value: &Value| value.is_null() || literal(field, family, value).is_ok();
+    match operand {
+        Operand::Arg(_) => true,
+        Operand::Value(Value::List(items)) => items.iter().all(fits),
+        Operand::Value(value) => fits(value),
+    }
+}
+
+/// Lists of at most this many items fit into a request together with others.
+pub const SHORT_LIST: usize = 100;
+
+/// Whether a list is, or may turn out, longer than [`SHORT_LIST`].
+fn may_be_long(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::In { list: Operand::Arg(_), .. } => true,
+        Predicate::In { list: Operand::Value(Value::List(items)), .. } => items.len() > SHORT_LIST,
+        _ => false,
+    }
+}
+
+/// The one way to read an object: a SOQL query.
+///
+/// A query must fit into a URI, and lists may not fit. One list at the top is exact all the same: it is split
+/// over several queries. Every other long list is only a superset, so that [`super::split`] may leave it out.
+/// [`Access::wire`] says which is which.
+pub fn access(object: &Object, ask: &Ask, page_rows: u32) -> Access {
+    let leaf = |predicate: &Predicate| leaf(object, predicate);
+    let droppable = |predicate: &Predicate| match leaf(predicate) {
+        Support::Exact if may_be_long(predicate) => Support::Superset,
+        support => support,
+    };
+    let mut room = (MAX_QUERY / 2).saturating_sub(encoded_len(&soql::select_list(&ask.fields)));
+    let mut split = None;
+    let mut covers = Vec::with_capacity(ask.clauses.len());
+    for clause in &ask.clauses {
+        if let Predicate::In { field, negated: false, .. } = clause
+            && split.is_none()
+            && may_be_long(clause)
+            && leaf(clause) == Support::Exact
+        {
+            split = Some(field.name.clone());
+            covers.push((Support::Exact, clause.clone()));
+            continue;
+        }
+        let pushed = push(clause, &droppable).filter(|pushed| {
+            // What can be left out when it does not fit needs no room.
+            pushed.support == Support::Superset || takes(&mut room, &pushed.predicate)
+        });
+        covers.push(match pushed {
+            Some(pushed) => (pushed.support, pushed.predicate),
+            None => (Support::Unsupported, Predicate::True),
+        });
+    }
+    Access { limit: !ask.clauses.iter().any(has_long_list), covers, page_rows, wire: json!({ "split": split }) }
+}
+
+/// Takes the length of a condition out of what is left.
+fn takes(room: &mut usize, predicate: &Predicate) -> bool {
+    let length = soql::condition(predicate).map_or(usize::MAX, |condition| encoded_len(&condition.to_string()));
+    match room.checked_sub(length) {
+        Some(left) => {
+            *room = left;
+            true
+        }
+        None => false,
+    }
+}
+
+fn has_long_list(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::And(parts) | Predicate::Or(parts) => parts.iter().any(has_long_list),
+        leaf => may_be_long(leaf),
+    }
+}

@@ -1,0 +1,80 @@
+//! Requests and answers, as connectors see them.
+
+use bytes::Bytes;
+use reqwest::{Method, StatusCode, header::HeaderMap};
+
+use secrecy::SecretString;
+
+/// Which host a path belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// `base_url`, or what the token answer named.
+    Api,
+    /// `login_url`, else `base_url`.
+    Login,
+}
+
+/// A request that a connector wants sent.
+#[derive(Clone)]
+pub struct Request {
+    pub method: Method,
+    pub host: Host,
+    /// Starts with `/`, percent-encoded, query included: see [`query`] and [`segment`].
+    pub path: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Option<Body>,
+    /// Whether the access token goes along. Token requests themselves go without.
+    pub authorized: bool,
+    /// Whether sending it twice does what sending it once does.
+    pub idempotent: bool,
+}
+
+/// What a request carries.
+#[derive(Clone)]
+pub enum Body {
+    Json(Bytes),
+    /// A form of credentials: never logged, never shown.
+    SecretForm(SecretString),
+}
+
+impl Request {
+    /// A read from the API.
+    pub fn get(path: impl Into<String>) -> Self {
+        Request {
+            method: Method::GET,
+            host: Host::Api,
+            path: path.into(),
+            headers: Vec::new(),
+            body: None,
+            authorized: true,
+            idempotent: true,
+        }
+    }
+
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// An answer, whole.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Scheme, host and port that it came from, like `https://acme.my.salesforce.com`.
+    pub origin: String,
+}
+
+/// Percent-encodes pairs as a query string, without the `?`.
+pub fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    pairs.into_iter().map(|(name, value)| format!("{}={}", segment(name), segment(value))).collect::<Vec<_>>().join("&")
+}
+
+/// Percent-encodes a path segment or a query value.
+pub fn segment(text: &str) -> String {
+    const KEEP: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    percent_encoding::utf8_percent_encode(text, KEEP).to_string()
+}

@@ -1,0 +1,236 @@
+//! The one error type, and the one table that gives each kind of error its SQLSTATE.
+//!
+//! Nothing here knows Postgres: `pg::error` raises what arrives there.
+
+use std::fmt;
+
+/// What went wrong, by meaning. The SQLSTATE follows from it and from nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No connection: the name does not resolve, TLS fails, the port refuses.
+    Connect,
+    /// The connection dropped, or the server kept failing after all retries.
+    Dropped,
+    /// A write was sent and its answer never came.
+    OutcomeUnknown,
+    /// The statement was cancelled.
+    Cancelled,
+    /// The API refuses the credentials.
+    Credentials,
+    /// The API, or a setting of this server, forbids it.
+    Forbidden,
+    /// The API has no such object.
+    UnknownObject,
+    /// The object has no such field.
+    UnknownField,
+    /// The API has no such schema to import.
+    UnknownSchema,
+    /// An option that does not exist, is in the wrong place or has a bad value.
+    BadOption,
+    /// A required option is not there.
+    MissingOption,
+    /// A required field is empty.
+    Required,
+    /// Another record has this unique value.
+    Duplicate,
+    /// A reference leads nowhere, or a record is still referred to.
+    BadReference,
+    /// A validation rule or a picklist refuses the value.
+    RuleViolated,
+    /// Several records answer to one key.
+    SeveralRecords,
+    /// The text is longer than the field.
+    TooLong,
+    /// The value cannot be read as the field's type.
+    Malformed,
+    /// The number or the date is outside the type's range.
+    OutOfRange,
+    /// Postgres cannot store this text.
+    NotStorable,
+    /// The field can only be read.
+    ReadOnlyField,
+    /// Another process holds the record.
+    Locked,
+    /// The record changed meanwhile.
+    Conflict,
+    /// A rate limit or a quota is used up.
+    Quota,
+    /// A request larger than the API takes.
+    TooLarge,
+    /// A query the API finds too complicated.
+    TooComplex,
+    /// The API forgot the cursor of a running scan.
+    CursorLost,
+    /// A write in a read-only transaction.
+    ReadOnlyTransaction,
+    /// Neither the API nor this version can do it.
+    NotSupported,
+    /// LIMIT below zero.
+    NegativeLimit,
+    /// An answer that is not what the API promises to send.
+    Unreadable,
+    /// Our own fault.
+    Internal,
+}
+
+impl Kind {
+    /// The SQLSTATE that a client sees.
+    /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+    pub const fn sqlstate(self) -> &'static str {
+        match self {
+            Kind::Connect => "08001",
+            Kind::Dropped => "08006",
+            Kind::OutcomeUnknown => "08007",
+            Kind::Cancelled => "57014",
+            Kind::Credentials => "28000",
+            Kind::Forbidden => "42501",
+            Kind::UnknownObject => "HV00R",
+            Kind::UnknownField => "HV005",
+            Kind::UnknownSchema => "HV00Q",
+            Kind::BadOption => "HV00D",
+            Kind::MissingOption => "HV00J",
+            Kind::Required => "23502",
+            Kind::Duplicate => "23505",
+            Kind::BadReference => "23503",
+            Kind::RuleViolated => "23514",
+            Kind::SeveralRecords => "21000",
+            Kind::TooLong => "22001",
+            Kind::Malformed => "22P02",
+            Kind::OutOfRange => "22003",
+            Kind::NotStorable => "22P05",
+            Kind::ReadOnlyField => "428C9",
+            Kind::Locked => "55P03",
+            Kind::Conflict => "40001",
+            Kind::Quota => "53400",
+            Kind::TooLarge => "54000",
+            Kind::TooComplex => "54001",
+            Kind::CursorLost => "34000",
+            Kind::ReadOnlyTransaction => "25006",
+            Kind::NotSupported => "0A000",
+            Kind::NegativeLimit => "2201W",
+            Kind::Unreadable => "HV00M",
+            Kind::Internal => "XX000",
+        }
+    }
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error on its way to the client.
+#[derive(Clone)]
+pub struct Error(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
+    kind: Kind,
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+    request: Option<String>,
+    column: Option<String>,
+}
+
+impl Error {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error(Box::new(Parts { kind, message: message.into(), detail: None, hint: None, request: None, column: None }))
+    }
+
+    /// The API's code, field, record position and request id. Several calls add lines.
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        self.0.detail = Some(match self.0.detail.take() {
+            Some(before) => format!("{before}\n{detail}"),
+            None => detail,
+        });
+        self
+    }
+
+    /// What to do next.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// `METHOD url` of the request that failed. The innermost one stays.
+    pub fn request(mut self, request: impl Into<String>) -> Self {
+        self.0.request.get_or_insert_with(|| request.into());
+        self
+    }
+
+    /// The column, by its local name where that is known, else the API's field.
+    pub fn column(mut self, column: impl Into<String>) -> Self {
+        self.0.column = Some(column.into());
+        self
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    pub fn detail_text(&self) -> Option<&str> {
+        self.0.detail.as_deref()
+    }
+
+    pub fn hint_text(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    pub fn request_text(&self) -> Option<&str> {
+        self.0.request.as_deref()
+    }
+
+    pub fn column_name(&self) -> Option<&str> {
+        self.0.column.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The known name nearest to a mistyped one, if any is near enough to be meant.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let folded = name.to_lowercase();
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&folded, &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_request_is_kept_and_details_add_up() {
+        let error = Error::new(Kind::Dropped, "gone")
+            .detail("one")
+            .detail("two")
+            .request("GET http://a/")
+            .request("GET http://b/");
+        assert_eq!(error.detail_text(), Some("one\ntwo"));
+        assert_eq!(error.request_text(), Some("GET http://a/"));
+    }
+
+    #[test]
+    fn nearest_names_what_was_probably_meant_and_nothing_far_off() {
+        assert_eq!(nearest("base_ulr", ["connector", "base_url"]), Some("base_url"));
+        assert_eq!(nearest("zzz", ["connector", "base_url"]), None);
+    }
+}

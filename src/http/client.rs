@@ -1,0 +1,208 @@
+//! Puts one request on the wire and reads one answer, whole.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Certificate, StatusCode, Url, redirect};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::address::origin;
+use super::fault;
+use super::meter::Account;
+use super::retry::Setback;
+use crate::connector::wire::{Body, Request, Response};
+use crate::error::{Error, Kind, Result};
+use crate::options::ServerOptions;
+
+const USER_AGENT: &str = concat!("sequin_fdw/", env!("CARGO_PKG_VERSION"));
+
+/// No page of any API is near it; a larger body would only fill the memory.
+const LARGEST_BODY: usize = 256 << 20;
+
+/// An idle connection is closed before most servers would close it under a request.
+const IDLE: Duration = Duration::from_secs(50);
+
+/// The HTTP client of a session, with its pool of connections.
+pub struct Client {
+    http: reqwest::Client,
+    timeout: Duration,
+    connect_timeout: Duration,
+    largest_body: usize,
+}
+
+impl Client {
+    pub fn new(server: &ServerOptions) -> Result<Client> {
+        let timeout = server.request_timeout;
+        // Ends before the whole request does, so that it is clear that nothing was sent.
+        let connect_timeout = Duration::from_secs(10).min(timeout.mul_f64(0.9));
+        let mut builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .https_only(!server.allow_insecure)
+            .connect_timeout(connect_timeout)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(server.max_concurrency as usize)
+            .tcp_keepalive(Duration::from_secs(60));
+        for authority in server.ca_file.iter().map(|file| authorities(file)) {
+            for certificate in authority? {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        let http = builder.build().map_err(|error| {
+            let reason = fault::innermost(&error);
+            Error::new(Kind::BadOption, format!("the HTTP client cannot be set up: {reason}"))
+        })?;
+        Ok(Client { http, timeout, connect_timeout, largest_body: LARGEST_BODY })
+    }
+
+    /// Sends a request once. The token, if any, goes along.
+    pub async fn exchange(
+        &self,
+        request: &Request,
+        url: &Url,
+        token: Option<&SecretString>,
+        account: &Account,
+    ) -> Result<Response, Setback> {
+        let built = self.build(request, url, token).map_err(Setback::lasting)?;
+        let answer = async {
+            let fault = |error| fault::setback(error, url, self.connect_timeout);
+            let mut answer = self.http.execute(built).await.map_err(fault)?;
+            let status = answer.status();
+            if status.is_redirection()
+                && status != StatusCode::NOT_MODIFIED
+                && status != StatusCode::MULTIPLE_CHOICES
+            {
+                return Err(redirected(&answer));
+            }
+            let mut body = Collected::new(self.largest_body);
+            while let Some(chunk) = answer.chunk().await.map_err(fault)? {
+                account.count_bytes(chunk.len());
+                body.add(chunk)?;
+            }
+            Ok(Response {
+                status,
+                headers: std::mem::take(answer.headers_mut()),
+                body: body.bytes(),
+                origin: origin(url),
+            })
+        };
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(fault::timed_out(self.timeout)),
+        }
+    }
+
+    fn build(
+        &self,
+        request: &Request,
+        url: &Url,
+        token: Option<&SecretString>,
+    ) -> Result<reqwest::Request> {
+        let mut built = reqwest::Request::new(request.method.clone(), url.clone());
+        let headers = built.headers_mut();
+        if let Some(body) = &request.body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(body)));
+        }
+        for (name, value) in &request.headers {
+            let value = HeaderValue::from_str(value).map_err(|_| {
+                Error::new(Kind::Malformed, format!("the HTTP header {name} cannot hold its value"))
+            })?;
+            headers.insert(*name, value);
+        }
+        if let Some(token) = token {
+            let bearer = format!("Bearer {}", token.expose_secret());
+            let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| {
+                Error::new(
+                    Kind::Credentials,
+                    "the access token has characters that no HTTP header can hold",
+                )
+                .hint("Check the user mapping's option token for line breaks.")
+            })?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        *built.body_mut() = request.body.as_ref().map(|body| match body {
+            Body::Json(json) => json.clone().into(),
+            Body::SecretForm(form) => form.expose_secret().to_owned().into(),
+        });
+        Ok(built)
+    }
+}
+
+fn content_type(body: &Body) -> &'static str {
+    match body {
+        Body::Json(_) => "application/json",
+        Body::SecretForm(_) => "application/x-www-form-urlencoded",
+    }
+}
+
+/// Reads the certificates of `ca_file`.
+fn authorities(file: &str) -> Result<Vec<Certificate>> {
+    let bad = |problem: String| {
+        Error::new(Kind::BadOption, format!("option \"ca_file\": {problem} \"{file}\""))
+    };
+    let pem = std::fs::read(file)
+        .map_err(|error| bad(format!("cannot read ({})", error.kind())))?;
+    let certificates = Certificate::from_pem_bundle(&pem)
+        .map_err(|_| bad("no certificates in PEM form in".to_owned()))?;
+    if certificates.is_empty() {
+        return Err(bad("no certificates in PEM form in".to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn redirected(answer: &reqwest::Response) -> Setback {
+    let location = answer.headers().get(reqwest::header::LOCATION);
+    let target = location
+        .and_then(|location| location.to_str().ok())
+        .and_then(|location| answer.url().join(location).ok());
+    let mut error = Error::new(
+        Kind::Unreadable,
+        format!("the API redirects (HTTP {})", answer.status().as_u16()),
+    )
+    .hint("Check base_url and login_url: no redirect is followed.");
+    if let Some(target) = target {
+        error = error.detail(format!("It names {}.", origin(&target)));
+    }
+    // Only "see other" is an answer to something done.
+    let perhaps_done = answer.status() == StatusCode::SEE_OTHER;
+    Setback { perhaps_done, ..Setback::lasting(error) }
+}
+
+/// A body as it grows. One that came in one piece is not copied.
+struct Collected {
+    first: Bytes,
+    all: BytesMut,
+    most: usize,
+}
+
+impl Collected {
+    fn new(most: usize) -> Collected {
+        Collected { first: Bytes::new(), all: BytesMut::new(), most }
+    }
+
+    fn add(&mut self, chunk: Bytes) -> Result<(), Setback> {
+        let held = self.first.len() + self.all.len();
+        if held + chunk.len() > self.most {
+            let message = format!("the answer is larger than {} MiB", self.most >> 20);
+            let error = Error::new(Kind::TooLarge, message).hint("A smaller page_size may help.");
+            return Err(Setback { perhaps_done: true, ..Setback::lasting(error) });
+        }
+        if held == 0 {
+            self.first = chunk;
+            return Ok(());
+        }
+        if !self.first.is_empty() {
+            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.all.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    fn bytes(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
+}

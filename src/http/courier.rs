@@ -1,0 +1,132 @@
+//! Sends a request until it is answered for good.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use reqwest::Url;
+
+use super::address::Addresses;
+use super::client::Client;
+use super::limiter::Limiter;
+use super::meter::Account;
+use super::retry::{Policy, Setback, Tries, retry_after};
+use super::token::Key;
+use crate::connector::contract::{Connector, Verdict};
+use crate::connector::wire::{Host, Request, Response};
+use super::scrub::rewrite;
+use crate::error::{Error, Kind, Result};
+
+/// Characters of a URL that an error shows.
+const SHOWN: usize = 1000;
+
+pub struct Courier {
+    pub connector: Arc<dyn Connector>,
+    pub addresses: Addresses,
+    pub client: Client,
+    pub limiter: Limiter,
+    pub policy: Policy,
+}
+
+/// Why there is no good answer.
+#[derive(Debug)]
+pub enum Denial {
+    /// The access token is not accepted any more.
+    Renew(Error),
+    Final(Error),
+}
+
+/// How one attempt failed.
+enum Failure {
+    Renew(Error),
+    Setback(Setback),
+}
+
+impl From<Setback> for Failure {
+    fn from(setback: Setback) -> Failure {
+        Failure::Setback(setback)
+    }
+}
+
+impl Courier {
+    /// Sends a request, again if need be, until its answer is good or there is no hope of one.
+    pub async fn deliver(
+        &self,
+        request: &Request,
+        key: Option<&Key>,
+        account: &Account,
+    ) -> Result<Response, Denial> {
+        let instance = key.and_then(|key| key.instance.as_ref());
+        let url = self.addresses.resolve(request, instance).map_err(Denial::Final)?;
+        let mut tries = Tries::new(self.policy);
+        loop {
+            let setback = match self.attempt(request, &url, key, account).await {
+                Ok(response) => return Ok(response),
+                Err(Failure::Renew(error)) => {
+                    return Err(Denial::Renew(error.request(label(request, &url))));
+                }
+                Err(Failure::Setback(setback)) => setback,
+            };
+            let wait = tries
+                .after(setback, request.idempotent)
+                .map_err(|error| Denial::Final(error.request(label(request, &url))))?;
+            tokio::time::sleep(wait).await;
+            account.count_retry();
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: &Request,
+        url: &Url,
+        key: Option<&Key>,
+        account: &Account,
+    ) -> Result<Response, Failure> {
+        let _turn = self.limiter.turn().await;
+        account.charge_request().map_err(Setback::lasting)?;
+        let token = key.map(|key| &key.access);
+        let response = self.client.exchange(request, url, token, account).await?;
+        if let Some(usage) = self.connector.usage(&response) {
+            account.note_usage(usage);
+        }
+        match self.connector.classify(&response) {
+            Verdict::Good => Ok(response),
+            Verdict::Renew(error) => Err(Failure::Renew(error)),
+            Verdict::Fail(error) => Err(Setback::lasting(error).into()),
+            Verdict::Retry { error, after, perhaps_done, throttled } => {
+                if throttled {
+                    account.count_throttled();
+                }
+                let after = after.or_else(|| retry_after(&response.headers, SystemTime::now()));
+                Err(Setback { error, passing: true, perhaps_done, throttled, after }.into())
+            }
+        }
+    }
+
+    /// `METHOD url`, as errors show it. Where a request signs in, its query stays hidden.
+    pub fn label(&self, request: &Request, key: Option<&Key>) -> Option<String> {
+        let instance = key.and_then(|key| key.instance.as_ref());
+        self.addresses.resolve(request, instance).ok().map(|url| label(request, &url))
+    }
+}
+
+fn label(request: &Request, url: &Url) -> String {
+    let mut url = url.clone();
+    if request.host == Host::Login {
+        url.set_query(None);
+    }
+    let url = url.as_str();
+    match url.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{} {}…", request.method, &url[..end]),
+        None => format!("{} {url}", request.method),
+    }
+}
+
+impl Denial {
+    /// The error, when there is no renewing.
+    pub fn refused(self) -> Error {
+        match self {
+            Denial::Renew(error) => rewrite(&error, Kind::Credentials, str::to_owned),
+            Denial::Final(error) => error,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Runs the connectors' jobs: the only place that sends bytes.
+//!
+//! [`session`] is the front door: it plays a connector's machine, one request after the other.
+//! A request goes through these rooms:
+//!
+//! ```text
+//! session ── token ── courier ── limiter ── client ──▶ API
+//!    │                  │  │                   │
+//!  scrub              retry address          fault
+//! ```
+//!
+//! [`token`] gives it the access token of the session, `courier` sends it until it is answered for good,
+//! `retry` says how often and when, `address` which URL it has and whether that host may be asked,
+//! `limiter` when its turn comes, `client` puts it on the wire, `fault` words what went wrong there.
+//! [`meter`] counts. `scrub` stands at the exit and lets no secret out in an error.
+//!
+//! Everything waits on the I/O thread and can be dropped at any time.
+
+mod address;
+mod client;
+mod courier;
+mod fault;
+mod limiter;
+pub mod meter;
+mod retry;
+mod scrub;
+pub mod session;
+pub mod token;
+
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use meter::{Account, Budget, Counts, Meter};
+pub use session::Session;
+pub use token::TokenStore;

@@ -1,0 +1,182 @@
+//! How often a request is sent, and how long to wait in between.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use chrono::DateTime;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::error::{Error, Kind};
+
+/// What holds for all requests of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    pub max_retries: u32,
+    /// Before the first repetition. It doubles from there, and chance adds up to as much again.
+    pub first_wait: Duration,
+    pub longest_wait: Duration,
+    /// If the API asks for a longer wait than this, the statement fails at once.
+    pub patience: Duration,
+}
+
+impl Policy {
+    pub fn new(max_retries: u32) -> Policy {
+        Policy {
+            max_retries,
+            first_wait: Duration::from_millis(200),
+            longest_wait: Duration::from_secs(5),
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why an attempt has brought no good answer.
+#[derive(Debug)]
+pub struct Setback {
+    pub error: Error,
+    /// Whether it may work later.
+    pub passing: bool,
+    /// Whether the API may have acted on the request all the same.
+    pub perhaps_done: bool,
+    /// Whether the API asks to slow down.
+    pub throttled: bool,
+    /// No sooner than this.
+    pub after: Option<Duration>,
+}
+
+impl Setback {
+    /// It will not work later either, and nothing was done.
+    pub fn lasting(error: Error) -> Setback {
+        Setback { error, passing: false, perhaps_done: false, throttled: false, after: None }
+    }
+}
+
+/// The attempts at one request.
+pub struct Tries {
+    policy: Policy,
+    waits: ExponentialBackoff,
+    start: Instant,
+    made: u32,
+}
+
+impl Tries {
+    pub fn new(policy: Policy) -> Tries {
+        let waits = ExponentialBuilder::new()
+            .with_min_delay(policy.first_wait)
+            .with_factor(2.0)
+            .with_max_delay(policy.longest_wait)
+            .without_max_times()
+            .with_jitter()
+            .build();
+        Tries { policy, waits, start: Instant::now(), made: 0 }
+    }
+
+    /// How long to wait until the next attempt, or the error if there is to be none.
+    pub fn after(&mut self, setback: Setback, idempotent: bool) -> Result<Duration, Error> {
+        self.made += 1;
+        if setback.perhaps_done && !idempotent {
+            return Err(self.tell(outcome_unknown(&setback.error)));
+        }
+        let asked = setback.after.unwrap_or_default();
+        if setback.passing && asked > self.policy.patience {
+            return Err(self.tell(asked_to_wait(setback, asked)));
+        }
+        if !setback.passing || self.made > self.policy.max_retries {
+            return Err(self.tell(setback.error));
+        }
+        Ok(asked.max(self.waits.next().unwrap_or(self.policy.longest_wait)))
+    }
+
+    fn tell(&self, error: Error) -> Error {
+        if self.made < 2 {
+            return error;
+        }
+        let seconds = self.start.elapsed().as_secs_f64();
+        error.detail(format!("tried {} times within {seconds:.1} s", self.made))
+    }
+}
+
+fn outcome_unknown(cause: &Error) -> Error {
+    let mut error = Error::new(
+        Kind::OutcomeUnknown,
+        format!("it is not known whether the API has done what was asked: {cause}"),
+    );
+    if let Some(detail) = cause.detail_text() {
+        error = error.detail(detail);
+    }
+    error.hint("Look at the records before you repeat the statement.")
+}
+
+fn asked_to_wait(setback: Setback, wait: Duration) -> Error {
+    let kind = if setback.throttled { Kind::Quota } else { setback.error.kind() };
+    super::scrub::rewrite(&setback.error, kind, str::to_owned)
+        .hint(format!("The API asks to try again in {} s.", wait.as_secs()))
+}
+
+/// The wait that an answer asks for: seconds, or a date.
+/// <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = SystemTime::from(DateTime::parse_from_rfc2822(text).ok()?);
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passing(after: Option<Duration>) -> Setback {
+        let error = Error::new(Kind::Dropped, "busy");
+        Setback { error, passing: true, perhaps_done: false, throttled: false, after }
+    }
+
+    #[test]
+    fn waits_double_with_jitter_up_to_a_cap_and_end_after_max_retries() {
+        let mut tries = Tries::new(Policy::new(8));
+        for least in [200, 400, 800, 1600, 3200, 5000, 5000, 5000].map(Duration::from_millis) {
+            let wait = tries.after(passing(None), true).unwrap();
+            assert!(least <= wait && wait <= 2 * least, "{wait:?} for {least:?}");
+        }
+        let error = tries.after(passing(None), true).unwrap_err();
+        assert_eq!(error.detail_text(), Some("tried 9 times within 0.0 s"));
+    }
+
+    #[test]
+    fn a_wait_that_the_api_asks_for_is_kept_unless_it_tries_our_patience() {
+        let minute = Duration::from_secs(60);
+        let mut tries = Tries::new(Policy::new(4));
+        assert_eq!(tries.after(passing(Some(minute)), true).unwrap(), minute);
+        let hour = Some(60 * minute);
+        let error = tries.after(passing(hour), true).unwrap_err();
+        assert_eq!(error.kind(), Kind::Dropped);
+        let error = tries.after(Setback { throttled: true, ..passing(hour) }, true).unwrap_err();
+        assert_eq!(error.kind(), Kind::Quota);
+        assert_eq!(error.hint_text(), Some("The API asks to try again in 3600 s."));
+    }
+
+    #[test]
+    fn what_must_not_be_sent_twice_is_sent_again_only_if_surely_not_done() {
+        let mut tries = Tries::new(Policy::new(4));
+        assert!(tries.after(passing(None), false).is_ok());
+        let error =
+            tries.after(Setback { perhaps_done: true, ..passing(None) }, false).unwrap_err();
+        assert_eq!(error.kind(), Kind::OutcomeUnknown);
+        assert!(error.message().ends_with(": busy"));
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_445_412_400);
+        let read = |text: &'static str| {
+            let value = reqwest::header::HeaderValue::from_static(text);
+            retry_after(&[(RETRY_AFTER, value)].into_iter().collect(), now)
+        };
+        assert_eq!(read("7"), Some(Duration::from_secs(7)));
+        assert_eq!(read("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::from_secs(80)));
+        assert_eq!(read("Wed, 21 Oct 2009 07:28:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(read("soon"), None);
+    }
+}

@@ -1,0 +1,6 @@
+//! Sessions against a real socket. One file per promise.
+
+mod limits;
+mod retries;
+mod safety;
+mod tokens;

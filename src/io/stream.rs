@@ -1,0 +1,95 @@
+//! The results of a scan or of a call, as they arrive.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::runtime::Handle;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+
+use super::queue::{Feed, Queue};
+use crate::connector::machine::Job;
+use crate::error::{Error, Kind, Result};
+use crate::http::{Account, Session};
+
+/// Results in order of arrival. Dropping it aborts its requests and closes their connections.
+pub struct Stream<T> {
+    queue: Arc<Queue<T>>,
+    task: AbortHandle,
+}
+
+impl<T> Stream<T> {
+    /// Never blocks. `Ready(None)` after the end; after an error only that.
+    pub fn poll(&mut self) -> Poll<Option<Result<T>>> {
+        self.queue.take()
+    }
+}
+
+impl<T> Drop for Stream<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a result counts: bytes for the cap, rows for the meter.
+pub type Scale<T> = fn(&T) -> (usize, usize);
+
+/// Starts jobs on the I/O thread. The first error ends them all.
+pub fn start<T: Send + 'static>(
+    thread: &Handle,
+    session: Arc<Session>,
+    jobs: Vec<Job<T>>,
+    account: Account,
+    queue: Queue<T>,
+    scale: Scale<T>,
+) -> Stream<T> {
+    let queue = Arc::new(queue);
+    let feed = Feed(queue.clone());
+    let task = thread.spawn(async move {
+        let end = run(&session, jobs, &account, &feed, scale).await;
+        feed.0.end(end);
+    });
+    Stream { queue, task: task.abort_handle() }
+}
+
+async fn run<T: Send + 'static>(
+    session: &Arc<Session>,
+    jobs: Vec<Job<T>>,
+    account: &Account,
+    feed: &Feed<T>,
+    scale: Scale<T>,
+) -> Result<()> {
+    // Dropped with this future, and its tasks with it.
+    let mut running = JoinSet::new();
+    for job in jobs {
+        if running.len() >= session.max_concurrency() {
+            ended(running.join_next().await)?;
+        }
+        let (session, account, queue) = (session.clone(), account.clone(), feed.0.clone());
+        running.spawn(async move {
+            let sink = |result| {
+                let (weight, rows) = scale(&result);
+                account.count_rows(rows);
+                let queue = queue.clone();
+                async move {
+                    queue.put(result, weight).await;
+                    Ok(())
+                }
+            };
+            session.run(job, &account, sink).await
+        });
+    }
+    while !running.is_empty() {
+        ended(running.join_next().await)?;
+    }
+    Ok(())
+}
+
+fn ended(task: Option<Result<Result<()>, JoinError>>) -> Result<()> {
+    match task {
+        None => Ok(()),
+        Some(Ok(end)) => end,
+        Some(Err(_)) => {
+            Err(Error::new(Kind::Internal, "a task of the I/O thread ended before its time"))
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! SaaS APIs as PostgreSQL tables.
+//!
+//! Data walks one way, Postgres → [`pg`] → [`query`] → [`connector`] → [`http`] → API, and answers come back
+//! up the same stairs:
+//!
+//! - [`pg`] lowers a statement to neutral words, and makes rows of what comes back;
+//! - [`query`] is those words: predicates, reads, pages;
+//! - [`connector`] knows each API: what it can do and how it words it; it sends nothing;
+//! - [`http`] runs the connectors' jobs: credentials, retries, limits;
+//! - [`io`] is the thread that `http` runs on, as the backend sees it.
+//!
+//! [`schema`], [`value`], [`options`] and [`error`] are what all of them speak of.
+#![deny(unsafe_code)]
+
+mod connector;
+mod error;
+mod http;
+mod io;
+mod options;
+mod pg;
+mod query;
+mod schema;
+mod value;
+
+pgrx::pg_module_magic!();
+
+/// Called by Postgres when it loads the library. Starts nothing: that waits until a statement needs it.
+#[allow(non_snake_case)]
+#[pgrx::pg_guard]
+extern "C-unwind" fn _PG_init() {
+    pg::settings::define();
+}

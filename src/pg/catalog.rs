@@ -1,0 +1,132 @@
+//! What the catalogue says of servers, user mappings, foreign tables and their columns.
+
+use pgrx::{PgList, PgRelation, pg_sys};
+
+use super::datum;
+use super::memory::text;
+use crate::error::{Error, Kind, Result};
+use crate::options::{Credentials, OptionMap, ServerOptions, flag};
+use crate::schema::{Capabilities, Field, Object, Operations, Reference};
+
+/// A foreign table: the object behind it, and which column shows which field.
+pub struct Table {
+    pub schema: String,
+    pub name: String,
+    pub server: pg_sys::Oid,
+    /// Its fields are the table's columns, dropped ones left out.
+    pub object: Object,
+    columns: Vec<Column>,
+}
+
+/// A column of a foreign table.
+pub struct Column {
+    /// Counted from 1, dropped columns included.
+    pub attribute: i16,
+    pub name: String,
+    pub type_oid: pg_sys::Oid,
+    pub modifier: i32,
+    /// Where its field stands in [`Object::fields`].
+    pub field: usize,
+    /// Whether a comparison with the column is one with the field: nothing is cut or rounded on the way.
+    pub comparable: bool,
+}
+
+impl Table {
+    /// Reads the table's options and columns.
+    pub fn read(oid: pg_sys::Oid) -> Result<Table> {
+        // SAFETY: the caller's statement holds a lock on the table; the closure of `PgRelation` ends ours.
+        let relation = unsafe { PgRelation::open(oid) };
+        // SAFETY: a catalogue look-up; errors if it is no foreign table.
+        let foreign = unsafe { &*pg_sys::GetForeignTable(oid) };
+        let options = option_map(foreign.options);
+        let mut fields = Vec::new();
+        let mut columns = Vec::new();
+        for attribute in relation.tuple_desc().iter().filter(|column| !column.attisdropped) {
+            // SAFETY: a catalogue look-up.
+            let own = option_map(unsafe { pg_sys::GetForeignColumnOptions(oid, attribute.attnum) });
+            let name = attribute.name().to_owned();
+            let rounds = attribute.atttypmod >= 0 && attribute.atttypid != pg_sys::VARCHAROID;
+            columns.push(Column {
+                attribute: attribute.attnum,
+                type_oid: attribute.atttypid,
+                modifier: attribute.atttypmod,
+                field: fields.len(),
+                comparable: !rounds && datum::scalar_type(attribute.atttypid).is_some(),
+                name: name.clone(),
+            });
+            fields.push(field(name, attribute.atttypid, &own)?);
+        }
+        Ok(Table {
+            schema: relation.namespace().to_owned(),
+            name: relation.name().to_owned(),
+            server: foreign.serverid,
+            object: Object {
+                name: options.get("object").cloned().unwrap_or_else(|| relation.name().to_owned()),
+                fields,
+                operations: parsed(&options, "operations", Operations::parse)?.unwrap_or_default(),
+                estimated_rows: options.get("estimated_rows").and_then(|rows| rows.parse().ok()),
+            },
+            columns,
+        })
+    }
+
+    pub fn column(&self, attribute: i16) -> Option<&Column> {
+        self.columns.iter().find(|column| column.attribute == attribute)
+    }
+
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+}
+
+fn field(name: String, oid: pg_sys::Oid, options: &OptionMap) -> Result<Field> {
+    Ok(Field {
+        name: options.get("field").cloned().unwrap_or(name),
+        ty: datum::column_type(oid),
+        remote_type: options.get("type").cloned().unwrap_or_default(),
+        key: flag(options, "key"),
+        references: parsed(options, "references", Reference::parse)?,
+        capabilities: parsed(options, "capabilities", Capabilities::parse)?.unwrap_or_default(),
+    })
+}
+
+/// The validator let only good values in; a bad one here was written past it.
+fn parsed<T>(
+    options: &OptionMap,
+    name: &str,
+    parse: impl Fn(&str) -> std::result::Result<T, String>,
+) -> Result<Option<T>> {
+    options
+        .get(name)
+        .map(|value| parse(value))
+        .transpose()
+        .map_err(|wrong| Error::new(Kind::BadOption, format!("option \"{name}\" {wrong}")))
+}
+
+/// The options of a server.
+pub fn server(oid: pg_sys::Oid) -> Result<ServerOptions> {
+    // SAFETY: a catalogue look-up that errors if there is no such server.
+    let server = unsafe { &*pg_sys::GetForeignServer(oid) };
+    // SAFETY: the name is a string in the same memory.
+    let name = unsafe { text(server.servername) };
+    ServerOptions::read(&name, &option_map(server.options))
+}
+
+/// What the user mapping of a user (or of PUBLIC) holds. Postgres's own error if there is none.
+pub fn credentials(user: pg_sys::Oid, server: pg_sys::Oid) -> Credentials {
+    // SAFETY: a catalogue look-up that errors if there is no mapping.
+    let mapping = unsafe { &*pg_sys::GetUserMapping(user, server) };
+    Credentials::read(option_map(mapping.options))
+}
+
+/// A list of `DefElem`s.
+pub fn option_map(options: *mut pg_sys::List) -> OptionMap {
+    // SAFETY: options are lists of `DefElem` wherever Postgres hands them out.
+    let list = unsafe { PgList::<pg_sys::DefElem>::from_pg(options) };
+    list.iter_ptr()
+        .map(|option| {
+            // SAFETY: a live `DefElem`; `defGetString` allocates what it must.
+            unsafe { (text((*option).defname), text(pg_sys::defGetString(option))) }
+        })
+        .collect()
+}

@@ -1,0 +1,293 @@
+//! [`Value`]s to and from Postgres's datums.
+
+use std::ffi::{c_char, c_int};
+use std::ptr;
+
+use pgrx::pg_sys::{self, BuiltinOid, Datum, Oid, PgOid};
+use pgrx::{FromDatum, IntoDatum};
+
+use super::memory::{c_text, text};
+use crate::error::{Error, Kind, Result};
+use crate::value::{Type, Value};
+
+/// Days and microseconds between the Unix epoch and Postgres's, 2000-01-01.
+const EPOCH_DAYS: i32 = 10_957;
+const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
+
+/// What the rooms below see of a type, or `None` for types that only Postgres understands.
+pub fn scalar_type(oid: Oid) -> Option<Type> {
+    Some(match PgOid::from(oid) {
+        PgOid::BuiltIn(builtin) => match builtin {
+            BuiltinOid::BOOLOID => Type::Bool,
+            BuiltinOid::INT2OID | BuiltinOid::INT4OID | BuiltinOid::INT8OID => Type::Int,
+            BuiltinOid::FLOAT4OID | BuiltinOid::FLOAT8OID => Type::Float,
+            BuiltinOid::NUMERICOID => Type::Decimal,
+            BuiltinOid::TEXTOID | BuiltinOid::VARCHAROID => Type::Text,
+            BuiltinOid::DATEOID => Type::Date,
+            BuiltinOid::TIMEOID => Type::Time,
+            BuiltinOid::TIMESTAMPTZOID => Type::Instant,
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// The element's type, for arrays of types that [`scalar_type`] knows.
+pub fn list_type(oid: Oid) -> Option<Type> {
+    scalar_type(element(oid)?)
+}
+
+fn element(array: Oid) -> Option<Oid> {
+    // SAFETY: a catalogue look-up.
+    let element = unsafe { pg_sys::get_element_type(array) };
+    (element != pg_sys::InvalidOid).then_some(element)
+}
+
+/// How cells of a column of this type are wanted from an API.
+pub fn column_type(oid: Oid) -> Type {
+    // SAFETY: a catalogue look-up.
+    let base = unsafe { pg_sys::getBaseType(oid) };
+    if let Some(ty) = scalar_type(base) {
+        return ty;
+    }
+    match PgOid::from(base) {
+        PgOid::BuiltIn(BuiltinOid::JSONBOID | BuiltinOid::JSONOID) => Type::Json,
+        PgOid::BuiltIn(BuiltinOid::BYTEAOID) => Type::Bytes,
+        PgOid::BuiltIn(BuiltinOid::TEXTARRAYOID | BuiltinOid::VARCHARARRAYOID) => Type::TextList,
+        _ => Type::Text,
+    }
+}
+
+/// The value of a datum. A type that [`scalar_type`] and [`list_type`] do not know becomes its text form.
+///
+/// # Safety
+/// The datum must be of the type `oid`.
+pub unsafe fn to_value(datum: Datum, null: bool, oid: Oid) -> Value {
+    if null {
+        return Value::Null;
+    }
+    if let Some(element) = element(oid) {
+        // SAFETY: an array of this element type, by the contract above.
+        return unsafe { list_to_value(datum, element) };
+    }
+    // SAFETY, for every conversion below: the datum is of the type that was just tested.
+    match PgOid::from(oid) {
+        PgOid::BuiltIn(BuiltinOid::BOOLOID) => {
+            // SAFETY: see above.
+            unsafe { bool::from_datum(datum, false) }.map_or(Value::Null, Value::Bool)
+        }
+        PgOid::BuiltIn(BuiltinOid::INT2OID) => {
+            // SAFETY: see above.
+            unsafe { i16::from_datum(datum, false) }.map_or(Value::Null, |n| Value::Int(n.into()))
+        }
+        PgOid::BuiltIn(BuiltinOid::INT4OID) => {
+            // SAFETY: see above.
+            unsafe { i32::from_datum(datum, false) }.map_or(Value::Null, |n| Value::Int(n.into()))
+        }
+        PgOid::BuiltIn(BuiltinOid::INT8OID) => {
+            // SAFETY: see above.
+            unsafe { i64::from_datum(datum, false) }.map_or(Value::Null, Value::Int)
+        }
+        PgOid::BuiltIn(BuiltinOid::FLOAT4OID) => {
+            // SAFETY: see above.
+            unsafe { f32::from_datum(datum, false) }.map_or(Value::Null, |n| Value::Float(n.into()))
+        }
+        PgOid::BuiltIn(BuiltinOid::FLOAT8OID) => {
+            // SAFETY: see above.
+            unsafe { f64::from_datum(datum, false) }.map_or(Value::Null, Value::Float)
+        }
+        PgOid::BuiltIn(BuiltinOid::DATEOID) => {
+            // SAFETY: see above; a date is an int4.
+            unsafe { i32::from_datum(datum, false) }.map_or(Value::Null, |days| {
+                Value::Date(match days {
+                    i32::MIN | i32::MAX => days,
+                    _ => days.saturating_add(EPOCH_DAYS),
+                })
+            })
+        }
+        PgOid::BuiltIn(BuiltinOid::TIMEOID) => {
+            // SAFETY: see above; a time is an int8.
+            unsafe { i64::from_datum(datum, false) }.map_or(Value::Null, Value::Time)
+        }
+        PgOid::BuiltIn(BuiltinOid::TIMESTAMPTZOID) => {
+            // SAFETY: see above; a timestamptz is an int8.
+            unsafe { i64::from_datum(datum, false) }.map_or(Value::Null, |micros| {
+                Value::Instant(match micros {
+                    i64::MIN | i64::MAX => micros,
+                    _ => micros.saturating_add(EPOCH_MICROS),
+                })
+            })
+        }
+        // SAFETY: see above.
+        PgOid::BuiltIn(BuiltinOid::NUMERICOID) => Value::Decimal(unsafe { output(datum, oid) }),
+        // SAFETY: see above.
+        _ => Value::Text(unsafe { output(datum, oid) }),
+    }
+}
+
+/// # Safety
+/// The datum must be an array of this element type.
+unsafe fn list_to_value(datum: Datum, element: Oid) -> Value {
+    let (mut length, mut by_value, mut align) = (0, false, 0);
+    // SAFETY: a catalogue look-up into three live variables.
+    unsafe { pg_sys::get_typlenbyvalalign(element, &mut length, &mut by_value, &mut align) };
+    let (mut items, mut nulls, mut count) = (ptr::null_mut(), ptr::null_mut(), 0);
+    // SAFETY: an array by the contract above; Postgres allocates what the out-pointers get.
+    unsafe {
+        let array = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast();
+        pg_sys::deconstruct_array(array, element, length.into(), by_value, align, &mut items, &mut nulls, &mut count);
+    }
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: `count` items and null flags were just made, of the element's type.
+    let item = |at: usize| unsafe { to_value(*items.add(at), *nulls.add(at), element) };
+    Value::List((0..count).map(item).collect())
+}
+
+/// The text form in UTF-8.
+///
+/// # Safety
+/// The datum must be of the type `oid`.
+unsafe fn output(datum: Datum, oid: Oid) -> Box<str> {
+    let (mut function, mut varlena) = (pg_sys::InvalidOid, false);
+    // SAFETY: a catalogue look-up, then the type's own output function on a datum of the type.
+    let cell = unsafe {
+        pg_sys::getTypeOutputInfo(oid, &mut function, &mut varlena);
+        pg_sys::OidOutputFunctionCall(function, datum)
+    };
+    // SAFETY: a NUL-terminated string in the server's encoding; the result is one too, in UTF-8.
+    unsafe {
+        let length = libc::strlen(cell) as c_int;
+        let utf8 = pg_sys::pg_server_to_any(cell, length, pg_sys::pg_enc::PG_UTF8 as c_int);
+        text(utf8).into()
+    }
+}
+
+/// Turns cells of one column into datums. Made once per scan: the catalogue is asked here.
+pub struct Encoder {
+    target: Target,
+    input: pg_sys::FmgrInfo,
+    io_param: Oid,
+    modifier: i32,
+}
+
+/// Types that need no text form on the way.
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    Bool,
+    Int2,
+    Int4,
+    Int8,
+    Text,
+    Date,
+    Time,
+    Instant,
+    Float8,
+    TextArray,
+    /// By the type's input function.
+    Input,
+}
+
+impl Encoder {
+    /// For a column of this type and modifier.
+    pub fn new(oid: Oid, modifier: i32) -> Self {
+        let mut input = pg_sys::FmgrInfo::default();
+        let (mut function, mut io_param) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+        // SAFETY: catalogue look-ups into live variables. What the function caches lives in the current
+        // context, which is the executor's: as long as this encoder.
+        unsafe {
+            pg_sys::getTypeInputInfo(oid, &mut function, &mut io_param);
+            pg_sys::fmgr_info(function, &mut input);
+        }
+        let target = match PgOid::from(oid) {
+            // A modifier cuts, rounds or refuses: the input function knows how.
+            _ if modifier >= 0 => Target::Input,
+            PgOid::BuiltIn(BuiltinOid::BOOLOID) => Target::Bool,
+            PgOid::BuiltIn(BuiltinOid::INT2OID) => Target::Int2,
+            PgOid::BuiltIn(BuiltinOid::INT4OID) => Target::Int4,
+            PgOid::BuiltIn(BuiltinOid::INT8OID) => Target::Int8,
+            PgOid::BuiltIn(BuiltinOid::FLOAT8OID) => Target::Float8,
+            PgOid::BuiltIn(BuiltinOid::TEXTOID | BuiltinOid::VARCHAROID) => Target::Text,
+            PgOid::BuiltIn(BuiltinOid::DATEOID) => Target::Date,
+            PgOid::BuiltIn(BuiltinOid::TIMEOID) => Target::Time,
+            PgOid::BuiltIn(BuiltinOid::TIMESTAMPTZOID) => Target::Instant,
+            PgOid::BuiltIn(BuiltinOid::TEXTARRAYOID) => Target::TextArray,
+            _ => Target::Input,
+        };
+        Encoder { target, input, io_param, modifier }
+    }
+
+    /// The datum, in the current memory context; `None` is NULL.
+    pub fn encode(&mut self, value: &Value) -> Result<Option<Datum>> {
+        Ok(match (self.target, value) {
+            (_, Value::Null) => None,
+            (Target::Bool, Value::Bool(flag)) => flag.into_datum(),
+            (Target::Int2, Value::Int(number)) => narrow::<i16>(*number, "smallint")?.into_datum(),
+            (Target::Int4, Value::Int(number)) => narrow::<i32>(*number, "integer")?.into_datum(),
+            (Target::Int8, Value::Int(number)) => number.into_datum(),
+            (Target::Float8, Value::Float(number)) => number.into_datum(),
+            (Target::Date, Value::Date(days)) => days.saturating_sub(EPOCH_DAYS).into_datum(),
+            (Target::Time, Value::Time(micros)) => micros.into_datum(),
+            (Target::Instant, Value::Instant(micros)) => micros.saturating_sub(EPOCH_MICROS).into_datum(),
+            (Target::Text, Value::Text(text)) => Some(text_datum(text)),
+            (Target::TextArray, Value::List(items)) => Some(text_array(items)),
+            _ => Some(self.by_input(value)),
+        })
+    }
+
+    fn by_input(&mut self, value: &Value) -> Datum {
+        let form = c_text(&value.to_input());
+        // SAFETY: a NUL-terminated string in UTF-8, converted to the server's encoding; then the type's
+        // own input function, looked up in `new`.
+        unsafe {
+            let length = libc::strlen(form) as c_int;
+            let form = pg_sys::pg_any_to_server(form, length, pg_sys::pg_enc::PG_UTF8 as c_int);
+            pg_sys::InputFunctionCall(&mut self.input, form, self.io_param, self.modifier)
+        }
+    }
+}
+
+fn narrow<T: TryFrom<i64>>(number: i64, name: &str) -> Result<T> {
+    T::try_from(number).map_err(|_| {
+        Error::new(Kind::OutOfRange, format!("{number} is out of range for type {name}"))
+            .hint("Declare the column as bigint or numeric.")
+    })
+}
+
+/// A text datum in the server's encoding; what that cannot hold is an error of Postgres's own (22P05).
+fn text_datum(text: &str) -> Datum {
+    // SAFETY: reads `length` bytes of UTF-8. The conversion returns its argument where there is nothing
+    // to convert, else a NUL-terminated copy.
+    unsafe {
+        let start = text.as_ptr().cast::<c_char>();
+        let utf8 = pg_sys::pg_enc::PG_UTF8 as c_int;
+        let converted = if pg_sys::GetDatabaseEncoding() == utf8 {
+            start.cast_mut()
+        } else {
+            pg_sys::pg_any_to_server(start, text.len() as c_int, utf8)
+        };
+        let length = if ptr::eq(converted, start) { text.len() } else { libc::strlen(converted) };
+        Datum::from(pg_sys::cstring_to_text_with_len(converted, length as c_int))
+    }
+}
+
+fn text_array(items: &[Value]) -> Datum {
+    let mut datums: Vec<Datum> = items
+        .iter()
+        .map(|item| match item {
+            Value::Text(text) => text_datum(text),
+            other => text_datum(&other.to_input()),
+        })
+        .collect();
+    // SAFETY: as many text datums as said; text is of variable length, by reference, int-aligned.
+    let array = unsafe {
+        pg_sys::construct_array(
+            datums.as_mut_ptr(),
+            datums.len() as c_int,
+            pg_sys::TEXTOID,
+            -1,
+            false,
+            pg_sys::TYPALIGN_INT as c_char,
+        )
+    };
+    Datum::from(array)
+}

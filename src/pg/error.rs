@@ -1,0 +1,147 @@
+//! The one place where an [`Error`] becomes a Postgres error, and where errors learn their context.
+//!
+//! pgrx's report carries neither CONTEXT nor column names. Postgres asks every callback on
+//! `error_context_stack` for them when it finishes an error, so one is linked just before raising. It is
+//! not unlinked: whoever catches the error puts the stack back as it was.
+//! <https://www.postgresql.org/docs/current/error-message-reporting.html>
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_guard, pg_sys};
+
+use super::memory::c_text;
+use crate::error::{Error, Kind, Result};
+
+unsafe extern "C-unwind" {
+    /// Adds a line of CONTEXT to the error being finished. The bindings leave it out.
+    fn errcontext_msg(format: *const c_char, ...) -> c_int;
+}
+
+/// What a callback adds to an error; a null pointer adds nothing. Lives in Postgres's memory, which an
+/// abort frees after the error is reported.
+#[derive(Clone, Copy)]
+struct Context {
+    line: *const c_char,
+    column: *const c_char,
+}
+
+/// Hands out the value, or raises the error as Postgres's own.
+pub fn or_raise<T>(result: Result<T>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => raise(&error),
+    }
+}
+
+/// Raises the error. Destructors run; Postgres does the rest.
+pub fn raise(error: &Error) -> ! {
+    if error.request_text().is_some() || error.column_name().is_some() {
+        let line = error.request_text().map(|request| format!("remote request: {request}"));
+        link(line.as_deref(), error.column_name());
+    }
+    let mut report = ErrorReport::new(sql_error_code(error.kind()), error.message().to_owned(), "sequin_fdw");
+    if let Some(detail) = error.detail_text() {
+        report = report.set_detail(detail.to_owned());
+    }
+    if let Some(hint) = error.hint_text() {
+        report = report.set_hint(hint.to_owned());
+    }
+    report.report(PgLogLevel::ERROR);
+    unreachable!("reporting at level ERROR does not return")
+}
+
+/// Says in errors of Postgres's own which column was being filled.
+pub struct Trail(Box<TrailParts>);
+
+struct TrailParts {
+    callback: pg_sys::ErrorContextCallback,
+    columns: Vec<Context>,
+}
+
+impl Trail {
+    /// For these columns of a foreign table. The texts live in the current memory context: it must outlive
+    /// the trail.
+    pub fn new<'a>(table: &str, columns: impl IntoIterator<Item = &'a str>) -> Self {
+        let context = |column| Context {
+            line: c_text(&format!("column \"{column}\" of foreign table \"{table}\"")),
+            column: c_text(column),
+        };
+        let columns = columns.into_iter().map(context).collect();
+        let callback = pg_sys::ErrorContextCallback {
+            previous: ptr::null_mut(),
+            callback: Some(add_context),
+            arg: ptr::null_mut(),
+        };
+        Trail(Box::new(TrailParts { callback, columns }))
+    }
+
+    /// From here on errors name the column set by [`Trail::at`]. An error that passes by finds the stack put
+    /// right by whoever catches it.
+    pub fn enter(&mut self) {
+        // SAFETY: the one thread that runs Postgres code; the callback stays where it is while the trail
+        // lives, which is longer than an error of its statement is being reported.
+        unsafe {
+            self.0.callback.previous = pg_sys::error_context_stack;
+            pg_sys::error_context_stack = &raw mut self.0.callback;
+        }
+    }
+
+    pub fn at(&mut self, column: usize) {
+        self.0.callback.arg = (&raw const self.0.columns[column]).cast_mut().cast();
+    }
+
+    pub fn leave(&mut self) {
+        // SAFETY: what `enter` put on top is taken off again.
+        unsafe { pg_sys::error_context_stack = self.0.callback.previous };
+    }
+}
+
+fn sql_error_code(kind: Kind) -> PgSqlErrorCode {
+    let packed = kind
+        .sqlstate()
+        .bytes()
+        .enumerate()
+        // MAKE_SQLSTATE of utils/elog.h: six bits a character.
+        .fold(0, |packed, (at, byte)| packed | ((i32::from(byte) - 48) & 0x3f) << (6 * at));
+    PgSqlErrorCode::from(packed as isize)
+}
+
+/// Puts a callback on the stack, in memory of the current context.
+fn link(line: Option<&str>, column: Option<&str>) {
+    let keep = |text: Option<&str>| text.map_or(ptr::null(), |text| c_text(text).cast_const());
+    let context = in_postgres(Context { line: keep(line), column: keep(column) });
+    let callback = in_postgres(pg_sys::ErrorContextCallback {
+        // SAFETY: reads a global of the one thread that runs Postgres code.
+        previous: unsafe { pg_sys::error_context_stack },
+        callback: Some(add_context),
+        arg: context.cast(),
+    });
+    // SAFETY: the callback was copied into memory that outlives its place on the stack.
+    unsafe { pg_sys::error_context_stack = callback };
+}
+
+/// A copy in the current memory context, freed with it.
+fn in_postgres<T: Copy>(value: T) -> *mut T {
+    // SAFETY: `palloc` returns memory of the size asked for, aligned for any type, or raises.
+    let copy = unsafe { pg_sys::palloc(size_of::<T>()) }.cast::<T>();
+    // SAFETY: fresh memory of the right size.
+    unsafe { copy.write(value) };
+    copy
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn add_context(arg: *mut c_void) {
+    // SAFETY: null, or a `Context` that lives as long as the callback.
+    let Some(context) = (unsafe { arg.cast::<Context>().as_ref() }) else { return };
+    const AS_IS: &CStr = c"%s";
+    if !context.line.is_null() {
+        // SAFETY: a printf format of one string, and that string, both NUL-terminated.
+        unsafe { errcontext_msg(AS_IS.as_ptr(), context.line) };
+    }
+    if !context.column.is_null() {
+        // SAFETY: the field code is one that `err_generic_string` knows; it copies the text.
+        unsafe { pg_sys::err_generic_string(pg_sys::PG_DIAG_COLUMN_NAME.into(), context.column) };
+    }
+}

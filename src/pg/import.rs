@@ -1,0 +1,216 @@
+//! IMPORT FOREIGN SCHEMA: from what an API says of its objects to CREATE FOREIGN TABLE.
+//!
+//! LIMIT TO and EXCEPT are honoured before anything is described: an org has hundreds of objects.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use pgrx::{PgList, pg_sys};
+
+use super::catalog::option_map;
+use super::memory::{c_text, text};
+use super::node;
+use super::session::Remote;
+use crate::connector::contract::Listing;
+use crate::error::{Error, Kind, Result, nearest};
+use crate::schema::naming::{Naming, UniqueNames};
+use crate::schema::{Field, Object};
+use crate::value::Type;
+
+/// Which tables a statement asks for.
+enum Wanted {
+    All,
+    Only(Vec<String>),
+    Except(HashSet<String>),
+}
+
+/// A table to be made: its local name and the object behind it.
+struct Import {
+    table: String,
+    object: String,
+}
+
+/// The commands that create the tables.
+///
+/// # Safety
+/// As for an `ImportForeignSchema` callback.
+pub unsafe fn foreign_schema(
+    statement: *mut pg_sys::ImportForeignSchemaStmt,
+    server: pg_sys::Oid,
+) -> Result<*mut pg_sys::List> {
+    // SAFETY: by the contract above, for this block; the last call reads the backend's current user.
+    let (schema, server_name, wanted, options, user) = unsafe {
+        (
+            text((*statement).remote_schema),
+            text((*statement).server_name),
+            wanted(statement),
+            option_map((*statement).options),
+            pg_sys::GetUserId(),
+        )
+    };
+    let naming = options.get("naming").and_then(|name| Naming::parse(name)).unwrap_or_default();
+    let commands = commands(&Remote::open(server, user)?, &schema, &server_name, wanted, naming)?;
+    Ok(node::list(commands.iter().map(|command| c_text(command))))
+}
+
+/// # Safety
+/// The statement must be live.
+unsafe fn wanted(statement: *mut pg_sys::ImportForeignSchemaStmt) -> Wanted {
+    // SAFETY: by the contract above; the list holds `RangeVar`s.
+    let (kind, tables) = unsafe {
+        let list = PgList::<pg_sys::RangeVar>::from_pg((*statement).table_list);
+        let names: Vec<_> = list.iter_ptr().map(|table| text((*table).relname)).collect();
+        ((*statement).list_type, names)
+    };
+    match kind {
+        pg_sys::ImportForeignSchemaType::FDW_IMPORT_SCHEMA_LIMIT_TO => Wanted::Only(tables),
+        pg_sys::ImportForeignSchemaType::FDW_IMPORT_SCHEMA_EXCEPT => Wanted::Except(tables.into_iter().collect()),
+        _ => Wanted::All,
+    }
+}
+
+fn commands(remote: &Remote, schema: &str, server: &str, wanted: Wanted, naming: Naming) -> Result<Vec<String>> {
+    let listed = remote.collect(vec![remote.connector.list(schema)?])?;
+    let imports = choose(listed.into_iter().flatten().collect(), &wanted, naming)?;
+    let names: Vec<_> = imports.iter().map(|import| import.object.clone()).collect();
+    let describe = names.iter().map(|name| remote.connector.describe(name)).collect();
+    let mut objects = remote.collect(describe)?;
+    for (name, rows) in counts(remote, &names)? {
+        if let Some(object) = objects.iter_mut().find(|object| object.name == name) {
+            object.estimated_rows = Some(rows);
+        }
+    }
+    imports
+        .iter()
+        .map(|import| {
+            // Answers come in any order; names may differ in case from what was asked.
+            let object = objects.iter().find(|object| object.name == import.object);
+            let object = object
+                .ok_or_else(|| Error::new(Kind::Unreadable, format!("\"{}\" was not described", import.object)))?;
+            Ok(create_table(&import.table, object, server, naming))
+        })
+        .collect()
+}
+
+/// Estimates for the planner. An API that withholds them does not spoil the import.
+fn counts(remote: &Remote, objects: &[String]) -> Result<Vec<(String, u64)>> {
+    let Some(job) = remote.connector.counts(objects).filter(|_| !objects.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    match remote.collect(vec![job]) {
+        Ok(counts) => Ok(counts.into_iter().flatten().collect()),
+        Err(error) if matches!(error.kind(), Kind::Forbidden | Kind::UnknownObject) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives each wanted object its table's name. A table listed by the API's own name keeps the listed one,
+/// since Postgres drops what it did not list.
+fn choose(listed: Vec<Listing>, wanted: &Wanted, naming: Naming) -> Result<Vec<Import>> {
+    let mut unique = UniqueNames::default();
+    // All objects claim their names, so that a name does not depend on what else is imported.
+    let named: Vec<(String, Listing)> =
+        listed.into_iter().map(|one| (unique.claim(&naming.apply(&one.name)), one)).collect();
+    let import = |table: &str, listing: &Listing| Import { table: table.to_owned(), object: listing.name.clone() };
+    match wanted {
+        Wanted::All => Ok(named
+            .iter()
+            .filter(|(_, listing)| !listing.special)
+            .map(|(table, listing)| import(table, listing))
+            .collect()),
+        Wanted::Except(except) => Ok(named
+            .iter()
+            .filter(|(table, listing)| !listing.special && !except.contains(table) && !except.contains(&listing.name))
+            .map(|(table, listing)| import(table, listing))
+            .collect()),
+        Wanted::Only(only) => only
+            .iter()
+            .map(|name| {
+                let found = named
+                    .iter()
+                    .find(|(table, _)| table == name)
+                    .or_else(|| named.iter().find(|(_, listing)| listing.name == *name));
+                found.map(|(_, listing)| import(name, listing)).ok_or_else(|| {
+                    let error = Error::new(Kind::UnknownObject, format!("there is no object for table \"{name}\""));
+                    match nearest(name, named.iter().map(|(table, _)| table.as_str())) {
+                        Some(meant) => error.hint(format!("Perhaps you meant \"{meant}\".")),
+                        None => error.hint("LIMIT TO takes table names (my_object__c) or the API's own names."),
+                    }
+                })
+            })
+            .collect(),
+    }
+}
+
+fn create_table(table: &str, object: &Object, server: &str, naming: Naming) -> String {
+    let mut unique = UniqueNames::default();
+    let columns: Vec<_> =
+        object.fields.iter().map(|field| column(&unique.claim(&naming.apply(&field.name)), field)).collect();
+    let mut options = vec![("object", object.name.clone())];
+    options.push(("operations", object.operations.format()));
+    if let Some(rows) = object.estimated_rows {
+        options.push(("estimated_rows", rows.min(u32::MAX.into()).to_string()));
+    }
+    format!(
+        "CREATE FOREIGN TABLE {} (\n  {}\n) SERVER {} {}",
+        identifier(table),
+        columns.join(",\n  "),
+        identifier(server),
+        options_clause(&options)
+    )
+}
+
+fn column(name: &str, field: &Field) -> String {
+    let mut options = vec![("field", field.name.clone()), ("type", field.remote_type.clone())];
+    if field.key {
+        options.push(("key", "true".to_owned()));
+    }
+    if let Some(reference) = &field.references {
+        options.push(("references", reference.format()));
+    }
+    options.push(("capabilities", field.capabilities.format()));
+    // Other fields may be hidden from the user by the API's own permissions, and then are NULL.
+    let not_null = if field.key { " NOT NULL" } else { "" };
+    format!("{} {} {}{not_null}", identifier(name), sql_type(field.ty, &field.remote_type), options_clause(&options))
+}
+
+fn sql_type(ty: Type, remote_type: &str) -> &'static str {
+    match ty {
+        Type::Bool => "boolean",
+        Type::Int if remote_type == "int" => "integer",
+        Type::Int => "bigint",
+        Type::Float => "double precision",
+        Type::Decimal => "numeric",
+        Type::Text => "text",
+        Type::Date => "date",
+        Type::Time => "time",
+        Type::Instant => "timestamptz",
+        Type::Bytes => "bytea",
+        Type::Json => "jsonb",
+        Type::TextList => "text[]",
+    }
+}
+
+fn options_clause(options: &[(&str, String)]) -> String {
+    let mut clause = String::from("OPTIONS (");
+    for (at, (name, value)) in options.iter().enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        // Writing to a string does not fail.
+        let _ = write!(clause, "{comma}{name} {}", literal(value));
+    }
+    clause + ")"
+}
+
+/// Always quoted.
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string literal that reads the same whatever `standard_conforming_strings` says.
+fn literal(text: &str) -> String {
+    if text.contains('\\') {
+        format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+    } else {
+        format!("'{}'", text.replace('\'', "''"))
+    }
+}

@@ -1,0 +1,165 @@
+//! From Postgres's conditions to [`Predicate`]s.
+//!
+//! Operators are recognised by their place in the type's default btree family, never by name. Whatever
+//! is not understood becomes [`Predicate::Opaque`] and is tested by Postgres.
+
+use pgrx::pg_sys;
+
+use super::catalog::Table;
+use super::datum;
+use super::node::{Node, Shape};
+use super::operator;
+use crate::query::predicate::{Comparison, Operand, Predicate};
+use crate::schema::Field;
+use crate::value::{Type, Value};
+
+/// Lowers the conditions of one foreign table, and gathers the expressions that execution must evaluate.
+pub struct Lowering<'t, 'p> {
+    root: *mut pg_sys::PlannerInfo,
+    table: &'t Table,
+    /// The table's number in the query.
+    relation: u32,
+    /// What [`Operand::Arg`] counts.
+    pub args: Vec<Node<'p>>,
+}
+
+impl<'t, 'p> Lowering<'t, 'p> {
+    pub fn new(root: *mut pg_sys::PlannerInfo, table: &'t Table, relation: u32) -> Self {
+        Lowering { root, table, relation, args: Vec::new() }
+    }
+
+    /// The condition in neutral words.
+    pub fn condition(&mut self, node: Node<'p>) -> Predicate {
+        let understood = match node.shape() {
+            Shape::And(parts) => Some(Predicate::And(self.conditions(parts))),
+            Shape::Or(parts) => Some(Predicate::Or(self.conditions(parts))),
+            Shape::Not(part) => Some(self.condition(part).negate()),
+            Shape::Operator { oid, collation, left, right } => self.comparison(oid, collation, left, right),
+            Shape::ArrayOperator { oid, any, collation, left, right } => {
+                self.membership(oid, any, collation, left, right)
+            }
+            Shape::NullTest { of, negated } => {
+                self.field(of).map(|field| Predicate::IsNull { field: field.clone(), negated })
+            }
+            Shape::BooleanTest { of, test } => self.boolean_test(of, test),
+            Shape::Column { .. } => self.boolean(node, Comparison::Eq),
+            _ => None,
+        };
+        understood.unwrap_or_else(|| self.known(node))
+    }
+
+    fn conditions(&mut self, parts: Vec<Node<'p>>) -> Vec<Predicate> {
+        parts.into_iter().map(|part| self.condition(part)).collect()
+    }
+
+    /// A condition that no row decides.
+    fn known(&mut self, node: Node<'p>) -> Predicate {
+        match self.operand(node, Type::Bool) {
+            Some(operand) => Predicate::Known { operand, negated: false },
+            None => Predicate::Opaque,
+        }
+    }
+
+    fn comparison(
+        &mut self,
+        oid: pg_sys::Oid,
+        collation: pg_sys::Oid,
+        left: Node<'p>,
+        right: Node<'p>,
+    ) -> Option<Predicate> {
+        let (field, other, column_first) = match (self.field(left), self.field(right)) {
+            (Some(field), None) => (field.clone(), right, true),
+            (None, Some(field)) => (field.clone(), left, false),
+            _ => return None,
+        };
+        let column = if column_first { left } else { right };
+        let op = operator::comparison(oid, column.type_oid(), collation)?;
+        let op = if column_first { op } else { op.commute() };
+        let operand = self.operand(other, field.ty)?;
+        Some(Predicate::Compare { field, op, operand })
+    }
+
+    fn membership(
+        &mut self,
+        oid: pg_sys::Oid,
+        any: bool,
+        collation: pg_sys::Oid,
+        left: Node<'p>,
+        right: Node<'p>,
+    ) -> Option<Predicate> {
+        let field = self.field(left)?.clone();
+        let negated = match (operator::comparison(oid, left.type_oid(), collation)?, any) {
+            (Comparison::Eq, true) => false,
+            (Comparison::Ne, false) => true,
+            _ => return None,
+        };
+        let list = self.operand_of(right, |oid| datum::list_type(oid) == Some(field.ty))?;
+        Some(Predicate::In { field, list, negated })
+    }
+
+    fn boolean_test(&mut self, of: Node<'p>, test: pg_sys::BoolTestType::Type) -> Option<Predicate> {
+        use pg_sys::BoolTestType as Test;
+        let field = self.field(of).filter(|field| field.ty == Type::Bool)?.clone();
+        let is = |value: bool| Predicate::Compare {
+            field: field.clone(),
+            op: Comparison::Eq,
+            operand: Operand::Value(Value::Bool(value)),
+        };
+        let null = |negated| Predicate::IsNull { field: field.clone(), negated };
+        Some(match test {
+            Test::IS_TRUE => is(true),
+            Test::IS_FALSE => is(false),
+            Test::IS_NOT_TRUE => Predicate::Or(vec![is(false), null(false)]),
+            Test::IS_NOT_FALSE => Predicate::Or(vec![is(true), null(false)]),
+            Test::IS_UNKNOWN => null(false),
+            Test::IS_NOT_UNKNOWN => null(true),
+            _ => return None,
+        })
+    }
+
+    /// A bare boolean column.
+    fn boolean(&self, node: Node<'p>, op: Comparison) -> Option<Predicate> {
+        let field = self.field(node).filter(|field| field.ty == Type::Bool)?;
+        Some(Predicate::Compare { field: field.clone(), op, operand: Operand::Value(Value::Bool(true)) })
+    }
+
+    /// The field behind a column of this table, seen through casts that change nothing.
+    fn field(&self, node: Node<'p>) -> Option<&'t Field> {
+        match node.shape() {
+            Shape::Column { relation, attribute } if relation == self.relation => {
+                let column = self.table.column(attribute)?;
+                column.comparable.then(|| &self.table.object.fields[column.field])
+            }
+            Shape::Relabel(inner) => {
+                let field = self.field(inner)?;
+                (datum::scalar_type(node.type_oid()) == Some(field.ty)).then_some(field)
+            }
+            _ => None,
+        }
+    }
+
+    fn operand(&mut self, node: Node<'p>, ty: Type) -> Option<Operand> {
+        self.operand_of(node, |oid| datum::scalar_type(oid) == Some(ty))
+    }
+
+    fn operand_of(&mut self, node: Node<'p>, fits: impl Fn(pg_sys::Oid) -> bool) -> Option<Operand> {
+        let oid = node.type_oid();
+        if !fits(oid) {
+            return None;
+        }
+        if let Shape::Const { datum, null } = node.shape() {
+            // SAFETY: a constant's datum is of the constant's type.
+            return Some(Operand::Value(unsafe { datum::to_value(datum, null, oid) }));
+        }
+        if !node.known_at_execution(self.root) {
+            return None;
+        }
+        self.args.push(node);
+        Some(Operand::Arg(self.args.len() - 1))
+    }
+
+    /// The value that LIMIT will have, as an operand.
+    pub fn limit(&mut self, node: Node<'p>) -> Option<Operand> {
+        self.operand(node, Type::Int)
+    }
+}

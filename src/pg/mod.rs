@@ -1,0 +1,26 @@
+//! The only room that knows Postgres, and the only one with `unsafe`.
+//!
+//! [`handler`] holds the callbacks; [`plan`], [`scan`], [`explain`] and [`import`] are what they call.
+//! Beside them stand safe views: of expression trees ([`node`], [`operator`], [`lower`]), of the catalogue
+//! ([`catalog`]), of datums ([`datum`]), of errors ([`error`]) and of waiting ([`wait`]).
+#![allow(unsafe_code)]
+
+mod catalog;
+mod datum;
+mod error;
+mod explain;
+mod functions;
+mod handler;
+mod import;
+mod lower;
+mod memory;
+mod node;
+mod operator;
+mod plan;
+mod scan;
+mod scan_plan;
+mod session;
+pub mod settings;
+mod token_file;
+mod version;
+mod wait;

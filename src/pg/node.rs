@@ -1,0 +1,200 @@
+//! Safe views of expression trees.
+//!
+//! A tree leaves Postgres once, here: what the rest of the crate sees is a [`Shape`].
+
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+use pgrx::{PgList, is_a, pg_sys};
+
+/// A node of an expression that the planner owns. Valid while planning lasts.
+#[derive(Clone, Copy)]
+pub struct Node<'p> {
+    node: NonNull<pg_sys::Node>,
+    planner: PhantomData<&'p ()>,
+}
+
+/// The node types that pushdown knows.
+pub enum Shape<'p> {
+    /// A column of a relation of this query level.
+    Column {
+        relation: u32,
+        attribute: i16,
+    },
+    Const {
+        datum: pg_sys::Datum,
+        null: bool,
+    },
+    And(Vec<Node<'p>>),
+    Or(Vec<Node<'p>>),
+    Not(Node<'p>),
+    Operator {
+        oid: pg_sys::Oid,
+        collation: pg_sys::Oid,
+        left: Node<'p>,
+        right: Node<'p>,
+    },
+    /// `left op ANY (right)`, or `ALL` if not `any`.
+    ArrayOperator {
+        oid: pg_sys::Oid,
+        any: bool,
+        collation: pg_sys::Oid,
+        left: Node<'p>,
+        right: Node<'p>,
+    },
+    NullTest {
+        of: Node<'p>,
+        negated: bool,
+    },
+    BooleanTest {
+        of: Node<'p>,
+        test: pg_sys::BoolTestType::Type,
+    },
+    /// A cast between types of one binary form.
+    Relabel(Node<'p>),
+    Other,
+}
+
+impl<'p> Node<'p> {
+    /// # Safety
+    /// The pointer must be null or lead to a node that lives as long as `'p`.
+    pub unsafe fn new(node: *mut pg_sys::Node) -> Option<Self> {
+        NonNull::new(node).map(|node| Node { node, planner: PhantomData })
+    }
+
+    pub fn as_ptr(self) -> *mut pg_sys::Node {
+        self.node.as_ptr()
+    }
+
+    /// # Safety
+    /// The node must be of type `T`.
+    unsafe fn cast<T>(self) -> &'p T {
+        // SAFETY: a live node, of this type by the contract above.
+        unsafe { self.node.cast::<T>().as_ref() }
+    }
+
+    fn is(self, tag: pg_sys::NodeTag) -> bool {
+        // SAFETY: a live node.
+        unsafe { is_a(self.as_ptr(), tag) }
+    }
+
+    /// The nodes of an argument list.
+    fn list(list: *mut pg_sys::List) -> Vec<Node<'p>> {
+        // SAFETY: the argument list of a live node holds live nodes.
+        unsafe { nodes(list) }
+    }
+
+    fn pair(list: *mut pg_sys::List) -> Option<(Node<'p>, Node<'p>)> {
+        match Self::list(list)[..] {
+            [left, right] => Some((left, right)),
+            _ => None,
+        }
+    }
+
+    fn child(node: *mut pg_sys::Expr) -> Option<Node<'p>> {
+        // SAFETY: the argument of a live node is a live node.
+        unsafe { Node::new(node.cast()) }
+    }
+
+    pub fn shape(self) -> Shape<'p> {
+        self.known_shape().unwrap_or(Shape::Other)
+    }
+
+    fn known_shape(self) -> Option<Shape<'p>> {
+        // SAFETY, for every cast below: the tag was just tested.
+        if self.is(pg_sys::NodeTag::T_Var) {
+            // SAFETY: see above.
+            let var = unsafe { self.cast::<pg_sys::Var>() };
+            return (var.varlevelsup == 0)
+                .then_some(Shape::Column { relation: u32::try_from(var.varno).ok()?, attribute: var.varattno });
+        }
+        if self.is(pg_sys::NodeTag::T_Const) {
+            // SAFETY: see above.
+            let constant = unsafe { self.cast::<pg_sys::Const>() };
+            return Some(Shape::Const { datum: constant.constvalue, null: constant.constisnull });
+        }
+        if self.is(pg_sys::NodeTag::T_BoolExpr) {
+            // SAFETY: see above.
+            let expr = unsafe { self.cast::<pg_sys::BoolExpr>() };
+            let mut args = Self::list(expr.args);
+            return match expr.boolop {
+                pg_sys::BoolExprType::AND_EXPR => Some(Shape::And(args)),
+                pg_sys::BoolExprType::OR_EXPR => Some(Shape::Or(args)),
+                _ => args.pop().map(Shape::Not),
+            };
+        }
+        if self.is(pg_sys::NodeTag::T_OpExpr) {
+            // SAFETY: see above.
+            let expr = unsafe { self.cast::<pg_sys::OpExpr>() };
+            let (left, right) = Self::pair(expr.args)?;
+            return Some(Shape::Operator { oid: expr.opno, collation: expr.inputcollid, left, right });
+        }
+        if self.is(pg_sys::NodeTag::T_ScalarArrayOpExpr) {
+            // SAFETY: see above.
+            let expr = unsafe { self.cast::<pg_sys::ScalarArrayOpExpr>() };
+            let (left, right) = Self::pair(expr.args)?;
+            return Some(Shape::ArrayOperator {
+                oid: expr.opno,
+                any: expr.useOr,
+                collation: expr.inputcollid,
+                left,
+                right,
+            });
+        }
+        if self.is(pg_sys::NodeTag::T_NullTest) {
+            // SAFETY: see above.
+            let test = unsafe { self.cast::<pg_sys::NullTest>() };
+            return (!test.argisrow).then_some(Shape::NullTest {
+                of: Self::child(test.arg)?,
+                negated: test.nulltesttype == pg_sys::NullTestType::IS_NOT_NULL,
+            });
+        }
+        if self.is(pg_sys::NodeTag::T_BooleanTest) {
+            // SAFETY: see above.
+            let test = unsafe { self.cast::<pg_sys::BooleanTest>() };
+            return Some(Shape::BooleanTest { of: Self::child(test.arg)?, test: test.booltesttype });
+        }
+        if self.is(pg_sys::NodeTag::T_RelabelType) {
+            // SAFETY: see above.
+            let relabel = unsafe { self.cast::<pg_sys::RelabelType>() };
+            return Self::child(relabel.arg).map(Shape::Relabel);
+        }
+        None
+    }
+
+    pub fn type_oid(self) -> pg_sys::Oid {
+        // SAFETY: a live expression node.
+        unsafe { pg_sys::exprType(self.as_ptr()) }
+    }
+
+    /// Whether its value is the same for all rows of a scan and can be had before the first:
+    /// it names no column, calls nothing volatile and holds no sub-plan.
+    pub fn known_at_execution(self, root: *mut pg_sys::PlannerInfo) -> bool {
+        // SAFETY: a live expression of the planner's own query.
+        unsafe {
+            pg_sys::pull_varnos(root, self.as_ptr()).is_null()
+                && !pg_sys::contain_volatile_functions(self.as_ptr())
+                && !pg_sys::contain_subplans(self.as_ptr())
+        }
+    }
+}
+
+/// The nodes of a list.
+///
+/// # Safety
+/// The list must be null or hold nodes that live as long as `'p`.
+pub unsafe fn nodes<'p>(list: *mut pg_sys::List) -> Vec<Node<'p>> {
+    // SAFETY: by the contract above.
+    let list = unsafe { PgList::<pg_sys::Node>::from_pg(list) };
+    // SAFETY: likewise.
+    list.iter_ptr().filter_map(|node| unsafe { Node::new(node) }).collect()
+}
+
+/// A list of pointers that Postgres owns from here on.
+pub fn list<T>(items: impl IntoIterator<Item = *mut T>) -> *mut pg_sys::List {
+    let mut list = PgList::<T>::new();
+    for item in items {
+        list.push(item);
+    }
+    if list.is_empty() { ptr::null_mut() } else { list.into_pg() }
+}

@@ -1,0 +1,151 @@
+//! Where the major versions of Postgres differ.
+
+use std::ptr;
+
+use pgrx::pg_sys;
+
+/// A path that scans a base relation in no particular order.
+///
+/// # Safety
+/// As for Postgres's function of this name.
+pub unsafe fn create_foreignscan_path(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    rows: f64,
+    startup_cost: f64,
+    total_cost: f64,
+    required_outer: pg_sys::Relids,
+) -> *mut pg_sys::ForeignPath {
+    let none: *mut pg_sys::List = ptr::null_mut();
+    // SAFETY: by the contract above.
+    #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
+    unsafe {
+        pg_sys::create_foreignscan_path(
+            root,
+            rel,
+            none.cast(),
+            rows,
+            startup_cost,
+            total_cost,
+            none.cast(),
+            required_outer,
+            none.cast(),
+            none,
+        )
+    }
+    // SAFETY: by the contract above.
+    #[cfg(feature = "pg17")]
+    unsafe {
+        pg_sys::create_foreignscan_path(
+            root,
+            rel,
+            none.cast(),
+            rows,
+            startup_cost,
+            total_cost,
+            none.cast(),
+            required_outer,
+            none.cast(),
+            none.cast(),
+            none,
+        )
+    }
+    // SAFETY: by the contract above.
+    #[cfg(feature = "pg18")]
+    unsafe {
+        pg_sys::create_foreignscan_path(
+            root,
+            rel,
+            none.cast(),
+            rows,
+            0,
+            startup_cost,
+            total_cost,
+            none.cast(),
+            required_outer,
+            none.cast(),
+            none.cast(),
+            none,
+        )
+    }
+}
+
+/// A path that answers a whole query level.
+///
+/// # Safety
+/// As for Postgres's function of this name.
+pub unsafe fn create_foreign_upper_path(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    target: *mut pg_sys::PathTarget,
+    rows: f64,
+    startup_cost: f64,
+    total_cost: f64,
+    private: *mut pg_sys::List,
+) -> *mut pg_sys::ForeignPath {
+    let none: *mut pg_sys::List = ptr::null_mut();
+    // SAFETY: by the contract above.
+    #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
+    unsafe {
+        pg_sys::create_foreign_upper_path(root, rel, target, rows, startup_cost, total_cost, none, none.cast(), private)
+    }
+    // SAFETY: by the contract above.
+    #[cfg(feature = "pg17")]
+    unsafe {
+        pg_sys::create_foreign_upper_path(
+            root,
+            rel,
+            target,
+            rows,
+            startup_cost,
+            total_cost,
+            none,
+            none.cast(),
+            none.cast(),
+            private,
+        )
+    }
+    // SAFETY: by the contract above.
+    #[cfg(feature = "pg18")]
+    unsafe {
+        pg_sys::create_foreign_upper_path(
+            root,
+            rel,
+            target,
+            rows,
+            0,
+            startup_cost,
+            total_cost,
+            none,
+            none.cast(),
+            none.cast(),
+            private,
+        )
+    }
+}
+
+/// The user whose mapping a scan uses: the owner of the view it stands in, else the current user.
+///
+/// # Safety
+/// `node` must be a foreign scan that the executor is starting.
+pub unsafe fn scan_user(node: *mut pg_sys::ForeignScanState) -> pg_sys::Oid {
+    // SAFETY: by the contract above.
+    let user = unsafe {
+        let scan = (*node).ss.ps.plan.cast::<pg_sys::ForeignScan>();
+        #[cfg(any(feature = "pg14", feature = "pg15"))]
+        {
+            let range_table = (*(*node).ss.ps.state).es_range_table;
+            let entry = pg_sys::list_nth(range_table, (*scan).scan.scanrelid as i32 - 1);
+            (*entry.cast::<pg_sys::RangeTblEntry>()).checkAsUser
+        }
+        #[cfg(not(any(feature = "pg14", feature = "pg15")))]
+        {
+            (*scan).checkAsUser
+        }
+    };
+    if user != pg_sys::InvalidOid {
+        return user;
+    }
+    // SAFETY: reads the backend's current user.
+    unsafe { pg_sys::GetUserId() }
+}

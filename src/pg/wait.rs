@@ -1,0 +1,77 @@
+//! Waiting for the I/O thread, so that a cancel, a timeout or a terminated backend ends the wait at once.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use pgrx::{check_for_interrupts, pg_guard, pg_sys};
+
+use crate::error::{Error, Kind, Result};
+use crate::io::Io;
+
+thread_local! {
+    /// The backend's I/O thread. Only the thread that runs Postgres code comes here.
+    static IO: RefCell<Option<Rc<Io>>> = const { RefCell::new(None) };
+}
+
+/// The I/O thread, started when first needed: a postmaster that preloads the library must not have one,
+/// since threads do not survive a fork.
+pub fn io() -> Result<Rc<Io>> {
+    IO.with_borrow_mut(|slot| {
+        if let Some(io) = slot {
+            return Ok(Rc::clone(io));
+        }
+        let io = Rc::new(Io::start(spawn)?);
+        // SAFETY: registers a plain function once per backend.
+        unsafe { pg_sys::before_shmem_exit(Some(stop), pg_sys::Datum::from(0)) };
+        *slot = Some(Rc::clone(&io));
+        Ok(io)
+    })
+}
+
+/// Starts a thread that gets no signals: Postgres's handlers must run on Postgres's thread.
+fn spawn(work: Box<dyn FnOnce() + Send>) -> Result<()> {
+    // A new thread inherits the mask, so there is no moment at which a signal could reach it.
+    // SAFETY: two live signal sets; the old mask is put back whether or not the thread started.
+    let started = unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let started = std::thread::Builder::new().name("sequin_fdw io".to_owned()).spawn(work);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        started
+    };
+    started.map(drop).map_err(|error| Error::new(Kind::Internal, format!("could not start the I/O thread: {error}")))
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn stop(_code: i32, _arg: pg_sys::Datum) {
+    if let Some(io) = IO.with_borrow_mut(Option::take) {
+        io.stop(Duration::from_millis(100));
+    }
+}
+
+/// Calls `poll` until it is ready, sleeping in between until the I/O thread wakes us.
+///
+/// Interrupts are served at every turn: they leave by unwinding, so whatever is on the stack is dropped.
+pub fn until<T>(io: &Io, mut poll: impl FnMut() -> Poll<T>) -> T {
+    loop {
+        check_for_interrupts!();
+        if let Poll::Ready(value) = poll() {
+            return value;
+        }
+        let events = pg_sys::WL_LATCH_SET | pg_sys::WL_SOCKET_READABLE | pg_sys::WL_EXIT_ON_PM_DEATH;
+        // SAFETY: waits on our own latch and on a descriptor that `io` keeps open.
+        let happened = unsafe {
+            pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, io.descriptor(), -1, pg_sys::PG_WAIT_EXTENSION)
+        } as u32;
+        if happened & pg_sys::WL_LATCH_SET != 0 {
+            // SAFETY: our own latch.
+            unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };
+        }
+        if happened & pg_sys::WL_SOCKET_READABLE != 0 {
+            io.drain();
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Cells: what a value can be between Postgres and an API.
+//!
+//! Days and instants count from the Unix epoch. Numbers that are not integers stay text until they
+//! become `numeric`, so that no digit is lost in a float.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Timelike};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result};
+
+/// The type of a column, as the rooms below Postgres see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Type {
+    Bool,
+    /// Up to 64 bits.
+    Int,
+    Float,
+    /// Exact decimal.
+    Decimal,
+    Text,
+    Date,
+    Time,
+    /// A point in time.
+    Instant,
+    Bytes,
+    Json,
+    /// A list of texts.
+    TextList,
+}
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    /// Decimal digits, sign and point; an exponent is allowed; `NaN`, `Infinity` and `-Infinity` too.
+    Decimal(Box<str>),
+    Text(Box<str>),
+    /// Days since 1970-01-01. `i32::MIN` and `i32::MAX` are the infinities.
+    Date(i32),
+    /// Microseconds since midnight.
+    Time(i64),
+    /// Microseconds since 1970-01-01T00:00Z. `i64::MIN` and `i64::MAX` are the infinities.
+    Instant(i64),
+    Bytes(Box<[u8]>),
+    /// JSON text as it came.
+    Json(Box<str>),
+    List(Box<[Value]>),
+}
+
+impl Value {
+    pub fn text(text: impl Into<Box<str>>) -> Self {
+        Value::Text(text.into())
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// The form that Postgres's input functions read. A list becomes an array literal.
+    pub fn to_input(&self) -> String {
+        let digits = |out: Option<String>| out.unwrap_or_default();
+        match self {
+            Value::Null => String::new(),
+            Value::Bool(flag) => flag.to_string(),
+            Value::Int(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
+            Value::Decimal(text) | Value::Text(text) | Value::Json(text) => text.to_string(),
+            Value::Date(i32::MAX) | Value::Instant(i64::MAX) => "infinity".to_owned(),
+            Value::Date(i32::MIN) | Value::Instant(i64::MIN) => "-infinity".to_owned(),
+            Value::Date(days) => digits(format_date(*days)),
+            Value::Time(micros) => digits(format_time_millis(*micros)).replace('Z', ""),
+            Value::Instant(micros) => digits(
+                DateTime::from_timestamp_micros(*micros)
+                    .map(|instant| instant.to_rfc3339_opts(SecondsFormat::Micros, true)),
+            ),
+            Value::Bytes(bytes) => bytes.iter().fold("\\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
+            Value::List(items) => {
+                let items: Vec<_> = items.iter().map(Value::to_array_item).collect();
+                format!("{{{}}}", items.join(","))
+            }
+        }
+    }
+
+    fn to_array_item(&self) -> String {
+        if self.is_null() {
+            return "NULL".to_owned();
+        }
+        format!("\"{}\"", self.to_input().replace('\\', "\\\\").replace('"', "\\\""))
+    }
+
+    /// Bytes of memory held, for caps on what is fetched ahead.
+    pub fn weight(&self) -> usize {
+        size_of::<Value>()
+            + match self {
+                Value::Decimal(text) | Value::Text(text) | Value::Json(text) => text.len(),
+                Value::Bytes(bytes) => bytes.len(),
+                Value::List(items) => items.iter().map(Value::weight).sum(),
+                _ => 0,
+            }
+    }
+}
+
+const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(1970, 1, 1) {
+    Some(day) => day,
+    None => panic!("1970-01-01 is a day"),
+};
+
+fn malformed(what: &str, text: &str) -> Error {
+    Error::new(Kind::Malformed, format!("\"{text}\" is not {what}"))
+}
+
+/// Reads `2024-05-31` as days since 1970-01-01.
+pub fn parse_date(text: &str) -> Result<i32> {
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| malformed("a date", text))?;
+    i32::try_from((day - EPOCH).num_days()).map_err(|_| malformed("a date", text))
+}
+
+/// Writes days since 1970-01-01 as `2024-05-31`; `None` outside the calendar of the `chrono` crate.
+pub fn format_date(days: i32) -> Option<String> {
+    let day = EPOCH.checked_add_signed(TimeDelta::days(days.into()))?;
+    Some(day.format("%Y-%m-%d").to_string())
+}
+
+/// Reads ISO 8601 with any offset (`Z`, `+0000`, `+02:00`) as microseconds since 1970-01-01T00:00Z.
+pub fn parse_instant(text: &str) -> Result<i64> {
+    DateTime::parse_from_rfc3339(text)
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z"))
+        .map(|instant| instant.timestamp_micros())
+        .map_err(|_| malformed("a point in time", text))
+}
+
+/// Writes microseconds since 1970-01-01T00:00Z as `2024-05-31T12:34:56.789Z`, milliseconds cut off.
+pub fn format_instant_millis(micros: i64) -> Option<String> {
+    let instant = DateTime::from_timestamp_micros(micros)?;
+    Some(instant.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+/// Reads `13:30:00.000Z` as microseconds since midnight; the zone, if any, must be UTC.
+pub fn parse_time(text: &str) -> Result<i64> {
+    let bare = text.strip_suffix('Z').unwrap_or(text);
+    let time = NaiveTime::parse_from_str(bare, "%H:%M:%S%.f").map_err(|_| malformed("a time of day", text))?;
+    Ok(i64::from(time.num_seconds_from_midnight()) * 1_000_000 + i64::from(time.nanosecond() / 1_000))
+}
+
+/// Writes microseconds since midnight as `13:30:00.000Z`, milliseconds cut off; `None` for 24:00.
+pub fn format_time_millis(micros: i64) -> Option<String> {
+    let seconds = u32::try_from(micros / 1_000_000).ok()?;
+    let nanos = u32::try_from(micros % 1_000_000).ok()? * 1_000;
+    let time = NaiveTime::from_num_seconds_from_midnight_opt(seconds, nanos)?;
+    Some(time.format("%H:%M:%S%.3fZ").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_instants_survive_the_extremes_of_an_api() {
+        for text in ["1700-01-01", "1970-01-01", "2024-02-29", "4000-12-31"] {
+            let days = parse_date(text).unwrap();
+            assert_eq!(format_date(days).as_deref(), Some(text));
+        }
+        for (text, canonical) in [
+            ("2024-05-31T12:34:56.000+0000", "2024-05-31T12:34:56.000Z"),
+            ("1700-01-01T00:00:00.001Z", "1700-01-01T00:00:00.001Z"),
+            ("4000-12-31T23:59:59.999+00:00", "4000-12-31T23:59:59.999Z"),
+            ("2024-05-31T12:34:56.120+02:00", "2024-05-31T10:34:56.120Z"),
+        ] {
+            let micros = parse_instant(text).unwrap();
+            assert_eq!(format_instant_millis(micros).as_deref(), Some(canonical));
+        }
+        assert_eq!(parse_time("13:30:00.250Z").unwrap(), 48_600_250_000);
+        assert_eq!(format_time_millis(48_600_250_000).as_deref(), Some("13:30:00.250Z"));
+    }
+
+    #[test]
+    fn array_literals_quote_what_postgres_would_misread() {
+        let list = Value::List([Value::text("a\"b\\c,{}"), Value::Null, Value::text("")].into());
+        assert_eq!(list.to_input(), r#"{"a\"b\\c,{}",NULL,""}"#);
+    }
+
+    #[test]
+    fn rubbish_is_refused_by_name() {
+        assert_eq!(parse_date("31/05/2024").unwrap_err().kind(), Kind::Malformed);
+        assert_eq!(parse_instant("2024-05-31").unwrap_err().kind(), Kind::Malformed);
+        assert_eq!(parse_time("25:00:00Z").unwrap_err().kind(), Kind::Malformed);
+    }
+}
