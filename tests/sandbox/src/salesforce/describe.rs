@@ -60,6 +60,10 @@ impl Call<'_> {
         Ok(stamped(Response::value(200, &json), &object.name))
     }
 
+    pub fn summary_of(&self, object: usize) -> Json {
+        self.summary(&self.org.schema.objects[object])
+    }
+
     fn summary(&self, object: &Object) -> Json {
         let base = format!("/services/data/{}/sobjects/{}", self.version, object.name);
         let traits = object.traits;

@@ -56,6 +56,13 @@ pub enum Source {
     Binary,
 }
 
+impl Source {
+    /// What the numbers of an auto-number field begin with.
+    pub fn prefix(self) -> String {
+        if let Source::Serial(prefix) = self { prefix.to_owned() } else { String::new() }
+    }
+}
+
 /// What generation needs to know beside the field.
 pub struct Generator {
     pub seed: u64,

@@ -3,6 +3,9 @@
 //! A request goes through this file's checks (length, version, session, quota) and its router to a file per family of resources; those
 //! work on the `store`, which lays what was written over generated records.
 
+mod changes;
+mod collections;
+mod composite;
 mod describe;
 mod error;
 mod filler;
@@ -12,13 +15,16 @@ mod number;
 pub mod oauth;
 mod objects;
 mod query;
+mod record;
 mod render;
+mod rows;
 mod schema;
 mod soql;
 mod store;
 mod switches;
 mod time;
 mod value;
+mod write;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -62,6 +68,7 @@ pub struct Salesforce {
     schema: Arc<Schema>,
     store: RwLock<Store>,
     switches: RwLock<Switches>,
+    writing: Mutex<()>,
     cursors: Cursors,
     pages: Mutex<HashMap<String, Response>>,
     credentials: Credentials,
@@ -80,6 +87,8 @@ pub struct Call<'a> {
     switches: &'a Switches,
     /// `v62.0`
     version: &'a str,
+    /// Within a composite request that is all-or-none.
+    atomic: bool,
 }
 
 impl Salesforce {
@@ -97,6 +106,7 @@ impl Salesforce {
             store: RwLock::new(Store::new(schema.clone(), config.seed, bases)),
             schema,
             switches: RwLock::new(config.switches.clone()),
+            writing: Mutex::default(),
             cursors: Cursors::default(),
             pages: Mutex::default(),
             verification_key: credentials.verification_key()?,
@@ -269,15 +279,24 @@ impl Salesforce {
         } else if spent.is_err() {
             ApiError::new(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.").response()
         } else {
-            let call = Call { org: self, switches: &switches, version };
-            self.cached(request, &switches, || call.route(request, rest).unwrap_or_else(|error| error.response()))
+            let call = Call { org: self, switches: &switches, version, atomic: false };
+            let answer = || call.route(request, rest).unwrap_or_else(|error| error.response());
+            if request.method == "GET" { self.cached(request, &switches, answer) } else { self.transaction(answer) }
         };
         response.with_header("Sforce-Limit-Info", format!("api-usage={}/{DAILY_LIMIT}", DAILY_LIMIT.saturating_sub(left)))
     }
 
+    /// Requests that may write come one at a time, so that one that is undone takes no other with it.
+    fn transaction(&self, answer: impl FnOnce() -> Response) -> Response {
+        let _turn = crate::lock(&self.writing);
+        let response = answer();
+        self.store.write().unwrap_or_else(PoisonError::into_inner).commit();
+        response
+    }
+
     /// With the cache switched on, a page that was rendered before is served again.
     fn cached(&self, request: &Request, switches: &Switches, render: impl FnOnce() -> Response) -> Response {
-        if !switches.cache_pages || request.method != "GET" || !request.path.contains("/query") {
+        if !switches.cache_pages || !request.path.contains("/query") {
             return render();
         }
         let key = format!("{} {}", request.target(), request.header("Sforce-Query-Options").unwrap_or_default());
@@ -370,10 +389,36 @@ impl Call<'_> {
         match *rest {
             [] => get_only(Ok(self.resources())),
             ["sobjects"] => get_only(Ok(self.describe_global(request))),
+            ["sobjects", object] => self.object_resource(request, object),
             ["sobjects", object, "describe"] => get_only(self.describe(request, object)),
-            ["query"] => get_only(self.query(request, false)),
-            ["queryAll"] => get_only(self.query(request, true)),
-            ["query" | "queryAll", locator] => get_only(self.query_more(locator)),
+            ["query", ref rest @ ..] | ["queryAll", ref rest @ ..] if request.method == "GET" => match *rest {
+                [] => self.query(request, request.path.ends_with("queryAll") || request.path.ends_with("queryAll/")),
+                [locator] => self.query_more(locator),
+                _ => Err(ApiError::not_found()),
+            },
+            ["query" | "queryAll", ..] => Err(ApiError::method_not_allowed("GET")),
+            ["sobjects", object, "updated"] => self.updated(request, object),
+            ["sobjects", object, "deleted"] => self.deleted(request, object),
+            ["sobjects", object, id] => self.row_resource(request, object, id),
+            ["sobjects", object, field, value] => self.external_resource(request, object, field, value),
+            ["composite", ref rest @ ..] => self.composite_resource(request, rest),
+            ["limits"] => get_only(Ok(self.limits())),
+            ["limits", "recordCount"] => get_only(Ok(self.record_count(request))),
+            _ => Err(ApiError::not_found()),
+        }
+    }
+
+    fn composite_resource(&self, request: &Request, rest: &[&str]) -> Result<Response> {
+        let post_only = |answer: fn(&Self, &Request) -> Result<Response>| match request.method.as_str() {
+            "POST" => answer(self, request),
+            _ => Err(ApiError::method_not_allowed("POST")),
+        };
+        match *rest {
+            [] => post_only(Self::composite),
+            ["batch"] => post_only(Self::batch),
+            ["sobjects"] => self.collection(request),
+            ["sobjects", object] => self.collection_retrieve(request, object),
+            ["sobjects", object, field] => self.collection_upsert(request, object, field),
             _ => Err(ApiError::not_found()),
         }
     }

@@ -112,11 +112,7 @@ pub enum Predicate {
         at: usize,
     },
     /// INCLUDES, or EXCLUDES if negated.
-    Includes {
-        negated: bool,
-        list: Vec<Literal>,
-        at: usize,
-    },
+    Includes { negated: bool, list: Vec<Literal> },
 }
 
 #[derive(Debug)]

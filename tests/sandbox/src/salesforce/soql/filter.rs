@@ -379,7 +379,7 @@ impl Checker<'_> {
                 }
                 Ok(Test::In { keys, null, case_sensitive: field.case_sensitive, negated: *negated })
             }
-            Predicate::Includes { negated, list, .. } => {
+            Predicate::Includes { negated, list } => {
                 if field.kind != Kind::MultiPicklist {
                     return invalid(if *negated { "EXCLUDES" } else { "INCLUDES" });
                 }

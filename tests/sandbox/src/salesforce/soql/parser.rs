@@ -306,7 +306,7 @@ impl Parser<'_> {
             self.expect("(")?;
             let list = self.list(Self::literal)?;
             self.expect(")")?;
-            return Ok(Predicate::Includes { negated, list, at });
+            return Ok(Predicate::Includes { negated, list });
         }
         let negated = self.take_word("NOT");
         if self.take_word("IN") {
