@@ -211,8 +211,7 @@ impl Call<'_> {
             if all_or_none && results.iter().any(Result::is_err) {
                 writer.store.roll_back(start);
                 let rolled_back = || {
-                    let message =
-                        "Record rolled back because not all records were valid and the request was using AllOrNone header";
+                    let message = "Record rolled back because not all records were valid and the request was using AllOrNone header";
                     Err(ApiError::bad("ALL_OR_NONE_OPERATION_ROLLED_BACK", message))
                 };
                 results.iter_mut().filter(|r| r.is_ok()).for_each(|r| *r = rolled_back());
@@ -251,9 +250,7 @@ fn check_count(count: usize, limit: usize) -> Result<()> {
 /// The object that `attributes.type` names.
 fn typed(writer: &Writer<'_>, record: &Record) -> Result<usize> {
     let name = record.object_type().ok_or_else(|| ApiError::bad("INVALID_TYPE", "attributes.type is required on every record"))?;
-    writer.store.schema.object(&name).ok_or_else(|| {
-        ApiError::bad("INVALID_TYPE", format!("sObject type '{name}' is not supported."))
-    })
+    writer.store.schema.object(&name).ok_or_else(|| ApiError::bad("INVALID_TYPE", format!("sObject type '{name}' is not supported.")))
 }
 
 fn parse_id(text: &str) -> Result<Id> {

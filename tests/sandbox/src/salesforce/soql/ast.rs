@@ -112,7 +112,10 @@ pub enum Predicate {
         at: usize,
     },
     /// INCLUDES, or EXCLUDES if negated.
-    Includes { negated: bool, list: Vec<Literal> },
+    Includes {
+        negated: bool,
+        list: Vec<Literal>,
+    },
 }
 
 #[derive(Debug)]

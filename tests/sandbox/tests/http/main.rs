@@ -1,0 +1,6 @@
+//! The sandbox over HTTP, as a client sees it.
+
+mod client;
+mod faults;
+mod reads;
+mod writes;
