@@ -14,7 +14,8 @@ type Module = Vec<String>;
 /// One line for each circle of files.
 pub fn circles(files: &[File]) -> Vec<String> {
     let modules: BTreeMap<Module, &str> = files.iter().map(|file| (module(&file.path), file.path.as_str())).collect();
-    let edges: BTreeMap<&str, BTreeSet<&str>> = files.iter().map(|file| (file.path.as_str(), uses(file, &modules))).collect();
+    let edges: BTreeMap<&str, BTreeSet<&str>> =
+        files.iter().map(|file| (file.path.as_str(), uses(file, &modules))).collect();
     let mut found = Vec::new();
     let mut done = BTreeSet::new();
     for file in edges.keys() {
@@ -48,7 +49,9 @@ fn walk<'a>(
 fn module(path: &str) -> Module {
     let inside = path.strip_prefix("src/").unwrap_or(path);
     let name = inside.strip_suffix(".rs").unwrap_or(inside);
-    let name = name.strip_suffix("mod").map_or(name, |parent| if parent.is_empty() || parent.ends_with('/') { parent } else { name });
+    let name = name
+        .strip_suffix("mod")
+        .map_or(name, |parent| if parent.is_empty() || parent.ends_with('/') { parent } else { name });
     let name = if name == "lib" { "" } else { name };
     name.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
@@ -58,8 +61,11 @@ fn uses<'a>(file: &File, modules: &BTreeMap<Module, &'a str>) -> BTreeSet<&'a st
     let own = module(&file.path);
     let code = without_tests(&code(&file.text));
     let tokens = tokens(&code);
-    let children: BTreeSet<&str> =
-        modules.keys().filter(|module| module.len() == own.len() + 1 && module.starts_with(&own)).map(|module| module[own.len()].as_str()).collect();
+    let children: BTreeSet<&str> = modules
+        .keys()
+        .filter(|module| module.len() == own.len() + 1 && module.starts_with(&own))
+        .map(|module| module[own.len()].as_str())
+        .collect();
     let mut used = BTreeSet::new();
     // The modules written inside this file that are open here, with the depth of braces they began at.
     let (mut inline, mut depth): (Vec<(String, usize)>, usize) = (Vec::new(), 0);
@@ -145,7 +151,8 @@ mod tests {
     use super::*;
 
     fn found(files: &[(&str, &str)]) -> Vec<String> {
-        let files: Vec<_> = files.iter().map(|(path, text)| File { path: (*path).to_owned(), text: (*text).to_owned() }).collect();
+        let files: Vec<_> =
+            files.iter().map(|(path, text)| File { path: (*path).to_owned(), text: (*text).to_owned() }).collect();
         circles(&files)
     }
 
@@ -162,19 +169,27 @@ mod tests {
 
     #[test]
     fn a_circle_through_a_group_is_found() {
-        let circle = found(&[("src/a.rs", "use crate::{x::Y, b::{C, d::E as F}};"), ("src/b/mod.rs", ""), ("src/b/d.rs", "use crate::a::G;")]);
+        let circle = found(&[
+            ("src/a.rs", "use crate::{x::Y, b::{C, d::E as F}};"),
+            ("src/b/mod.rs", ""),
+            ("src/b/d.rs", "use crate::a::G;"),
+        ]);
         assert_eq!(circle, ["a circle: src/a.rs → src/b/d.rs → src/a.rs"]);
     }
 
     #[test]
     fn a_circle_between_parent_and_child_is_found() {
-        let circle = found(&[("src/a/mod.rs", "mod b; pub struct X; fn f() { b::g() }"), ("src/a/b.rs", "use super::X;")]);
+        let circle =
+            found(&[("src/a/mod.rs", "mod b; pub struct X; fn f() { b::g() }"), ("src/a/b.rs", "use super::X;")]);
         assert_eq!(circle, ["a circle: src/a/b.rs → src/a/mod.rs → src/a/b.rs"]);
     }
 
     #[test]
     fn a_circle_through_a_path_in_code_is_found() {
-        let circle = found(&[("src/a.rs", "fn f() -> u8 { crate::b::g::<u8>() }"), ("src/b.rs", "mod inner { use super::super::a::f; }")]);
+        let circle = found(&[
+            ("src/a.rs", "fn f() -> u8 { crate::b::g::<u8>() }"),
+            ("src/b.rs", "mod inner { use super::super::a::f; }"),
+        ]);
         assert_eq!(circle.len(), 1, "{circle:?}");
     }
 }

@@ -89,7 +89,13 @@ fn no_file_is_too_long_to_be_read_at_once() {
 
 #[test]
 fn nothing_depends_on_the_machine_it_was_written_on() {
-    none(files("", &[]).iter().filter(|file| !file.path.starts_with("tests/house/")).flat_map(rules::machine_paths).collect());
+    none(
+        files("", &[])
+            .iter()
+            .filter(|file| !file.path.starts_with("tests/house/"))
+            .flat_map(rules::machine_paths)
+            .collect(),
+    );
 }
 
 #[test]

@@ -38,25 +38,39 @@ pub fn panics(file: &File) -> Vec<String> {
     let lines: Vec<_> = file.text.lines().collect();
     let excused = |number: usize| number > 0 && lines[number - 1].trim_start().starts_with("//");
     let mut number = 0;
-    complain(file, &without_tests(&code(&file.text)), "may panic, and no comment line above says why it cannot", |line| {
-        number += 1;
-        let words = tokens(line);
-        let panics = words.windows(2).any(|pair| match pair {
-            [macro_name, "!"] => {
-                matches!(*macro_name, "panic" | "unreachable" | "todo" | "unimplemented" | "assert" | "assert_eq" | "assert_ne")
-            }
-            _ => false,
-        }) || words.windows(3).any(|three| matches!(three, [".", "unwrap" | "expect", "("]));
-        panics && !excused(number - 1)
-    })
+    complain(
+        file,
+        &without_tests(&code(&file.text)),
+        "may panic, and no comment line above says why it cannot",
+        |line| {
+            number += 1;
+            let words = tokens(line);
+            let panics = words.windows(2).any(|pair| match pair {
+                [macro_name, "!"] => {
+                    matches!(
+                        *macro_name,
+                        "panic" | "unreachable" | "todo" | "unimplemented" | "assert" | "assert_eq" | "assert_ne"
+                    )
+                }
+                _ => false,
+            }) || words.windows(3).any(|three| matches!(three, [".", "unwrap" | "expect", "("]));
+            panics && !excused(number - 1)
+        },
+    )
 }
 
 pub fn size(file: &File) -> Vec<String> {
-    if file.text.len() <= MOST_BYTES { Vec::new() } else { vec![format!("{}: {} bytes, at most {MOST_BYTES}", file.path, file.text.len())] }
+    if file.text.len() <= MOST_BYTES {
+        Vec::new()
+    } else {
+        vec![format!("{}: {} bytes, at most {MOST_BYTES}", file.path, file.text.len())]
+    }
 }
 
 pub fn machine_paths(file: &File) -> Vec<String> {
-    complain(file, &file.text, "a path of one machine", |line| ["/work/", "/root/", "/home/"].iter().any(|path| line.contains(path)))
+    complain(file, &file.text, "a path of one machine", |line| {
+        ["/work/", "/root/", "/home/"].iter().any(|path| line.contains(path))
+    })
 }
 
 /// The names in the table of options: what stands in `spec("…", Place::…`.
@@ -112,7 +126,9 @@ mod tests {
     fn size_paths_and_undocumented_options_are_found() {
         assert_eq!(size(&file("a", &"x".repeat(MOST_BYTES + 1))).len(), 1);
         assert_eq!(machine_paths(&file("a", "cd /home/me")).len(), 1);
-        let names = option_names("pub const OPTIONS: &[OptionSpec] = &[\n spec(\"one\", Place::Server, url),\n spec(\n\"two\", x)];\nspec(\"no\"");
+        let names = option_names(
+            "pub const OPTIONS: &[OptionSpec] = &[\n spec(\"one\", Place::Server, url),\n spec(\n\"two\", x)];\nspec(\"no\"",
+        );
         assert_eq!(names, ["one", "two"]);
         assert_eq!(undocumented(&names, "| `one` | … |"), ["README.md does not mention the option `two`"]);
     }

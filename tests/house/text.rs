@@ -126,7 +126,8 @@ fn comments_and_literals_are_no_code() {
     let source = r###"a /* b /* c */ d */ e // f
         "g \" h" r#"i " j"# b"k" 'l' '\'' '"' m<'n>(o: &'p str) r#type "q
 r" s"###;
-    let words: Vec<_> = tokens(&code(source)).into_iter().filter(|t| t.chars().all(char::is_alphabetic)).map(str::to_owned).collect();
+    let words: Vec<_> =
+        tokens(&code(source)).into_iter().filter(|t| t.chars().all(char::is_alphabetic)).map(str::to_owned).collect();
     assert_eq!(words, ["a", "e", "m", "n", "o", "p", "str", "r", "type", "s"]);
     assert_eq!(code(source).lines().count(), source.lines().count());
 }
@@ -135,6 +136,9 @@ r" s"###;
 fn tests_are_left_out_and_lines_stay_in_place() {
     let source = "fn a() {}\n#[cfg(test)]\nmod tests {\n fn b() { c() }\n}\nfn d() {}\n#[cfg(test)]\nuse e;\nfn f() {}";
     let left = without_tests(&code(source));
-    assert_eq!(tokens(&left).into_iter().filter(|t| t.len() == 1 && t.chars().all(char::is_alphabetic)).collect::<String>(), "adf");
+    assert_eq!(
+        tokens(&left).into_iter().filter(|t| t.len() == 1 && t.chars().all(char::is_alphabetic)).collect::<String>(),
+        "adf"
+    );
     assert_eq!(left.lines().count(), source.lines().count());
 }

@@ -1,0 +1,24 @@
+//! End-to-end tests: a real PostgreSQL, the extension in it, and a simulated Salesforce over real HTTP.
+//!
+//! They run in the throwaway cluster of `tests/cluster run`, in parallel, each in a database of its own.
+
+mod cancelling;
+mod credentials;
+mod differential;
+mod explaining;
+mod faults;
+mod importing;
+mod limits;
+mod memory;
+mod node;
+mod options;
+mod plans;
+mod pushing;
+mod retrying;
+mod secrets;
+mod settings;
+mod stats;
+mod support;
+mod tables;
+mod tls;
+mod types;

@@ -1,0 +1,21 @@
+//! The harness: a database, a role and a simulated Salesforce for each test.
+
+mod cluster;
+mod copy;
+mod failure;
+mod process;
+mod session;
+mod world;
+
+pub use copy::Copy;
+pub use failure::Failure;
+pub use process::Process;
+pub use session::{Session, sorted};
+pub use world::World;
+
+pub use sandbox::{Action, Config, Fault, Sandbox};
+
+/// Whether this is a hint, detail or the like that says something.
+pub fn says(text: &Option<String>) -> bool {
+    text.as_deref().is_some_and(|text| text.trim().len() > 5)
+}

@@ -1,0 +1,191 @@
+//! What one test has for itself: a sandbox, a database named after the test, and a role that is no superuser and owns it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sandbox::{CLIENT_ID, CLIENT_SECRET, Config, LoggedRequest, Sandbox};
+
+use super::cluster::Cluster;
+use super::session::Session;
+
+/// Tests that measure time or memory run while no other does.
+static QUIET: RwLock<()> = RwLock::new(());
+
+#[expect(dead_code, reason = "held for what its drop does")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+pub struct World {
+    pub sandbox: Sandbox,
+    /// The database, and the role.
+    pub name: String,
+    pub password: String,
+    _turn: Turn,
+}
+
+impl World {
+    /// A database with the extension; no server yet.
+    pub fn bare(config: Config) -> World {
+        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        World::build(config, turn)
+    }
+
+    /// The same, while no other test runs.
+    pub fn bare_alone(config: Config) -> World {
+        let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));
+        World::build(config, turn)
+    }
+
+    /// With a server `sf`, a user mapping, and contacts and accounts imported into the schema `salesforce`.
+    pub fn new(config: Config) -> World {
+        World::bare(config).furnished()
+    }
+
+    pub fn alone(config: Config) -> World {
+        World::bare_alone(config).furnished()
+    }
+
+    fn build(config: Config, turn: Turn) -> World {
+        static COUNTER: AtomicU32 = AtomicU32::new(1);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let test = thread::current().name().unwrap_or("test").replace("::", "_");
+        let name: String = format!("t{number}_{test}").chars().take(50).collect();
+        let password = format!("password-of-{number}");
+        let sandbox = Sandbox::start(config).expect("the sandbox starts");
+        let world = World { sandbox, name, password, _turn: turn };
+        let mut postgres = world.as_superuser_in("postgres");
+        postgres.run(&format!("CREATE ROLE \"{}\" LOGIN PASSWORD '{}'", world.name, world.password));
+        postgres.run(&format!("CREATE DATABASE \"{0}\" OWNER \"{0}\"", world.name));
+        let mut admin = world.as_superuser();
+        admin.run("CREATE EXTENSION sequin_fdw");
+        admin.run(&format!("GRANT USAGE ON FOREIGN DATA WRAPPER sequin_fdw TO \"{}\"", world.name));
+        world
+    }
+
+    fn furnished(self) -> World {
+        let mut session = self.connect();
+        session.run(&self.server("sf", ""));
+        session.run(&self.mapping("sf"));
+        session.run("CREATE SCHEMA salesforce");
+        session.run("IMPORT FOREIGN SCHEMA salesforce LIMIT TO (contact, account) FROM SERVER sf INTO salesforce");
+        self.sandbox.clear_requests();
+        self
+    }
+
+    /// Another table for a furnished world.
+    pub fn import(&self, session: &mut Session, table: &str) {
+        session.run(&format!("IMPORT FOREIGN SCHEMA salesforce LIMIT TO ({table}) FROM SERVER sf INTO salesforce"));
+        self.sandbox.clear_requests();
+    }
+
+    /// CREATE SERVER for the sandbox; `options` begin with a comma.
+    pub fn server(&self, name: &str, options: &str) -> String {
+        format!(
+            "CREATE SERVER {name} FOREIGN DATA WRAPPER sequin_fdw OPTIONS (connector 'salesforce', base_url '{}', allow_insecure 'true'{options})",
+            self.sandbox.url()
+        )
+    }
+
+    /// CREATE USER MAPPING with the credentials that the sandbox takes.
+    pub fn mapping(&self, server: &str) -> String {
+        format!(
+            "CREATE USER MAPPING FOR CURRENT_USER SERVER {server} OPTIONS (client_id '{CLIENT_ID}', client_secret '{CLIENT_SECRET}')"
+        )
+    }
+
+    /// A connection as the role.
+    pub fn connect(&self) -> Session {
+        self.connect_as(&self.name, &self.password)
+    }
+
+    pub fn connect_as(&self, user: &str, password: &str) -> Session {
+        Session::new(Cluster::get().connect(&self.name, user, password).expect("the role can connect"))
+    }
+
+    /// A superuser's connection to the same database.
+    pub fn as_superuser(&self) -> Session {
+        self.as_superuser_in(&self.name)
+    }
+
+    fn as_superuser_in(&self, database: &str) -> Session {
+        let cluster = Cluster::get();
+        Session::new(cluster.connect(database, &cluster.user, &cluster.password).expect("the cluster is there"))
+    }
+
+    pub fn cluster(&self) -> &'static Cluster {
+        Cluster::get()
+    }
+
+    /// Writes a file that the server can read, and returns its path.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        use std::os::unix::fs::PermissionsExt;
+        let path = Cluster::get().directory.join(format!("{}-{name}", self.name));
+        std::fs::write(&path, text).expect("the cluster's directory can be written to");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("the file is ours");
+        path.to_string_lossy().into_owned()
+    }
+
+    /// The requests so far, those for tokens left out.
+    pub fn requests(&self) -> Vec<LoggedRequest> {
+        self.sandbox.requests().into_iter().filter(|request| !request.path.contains("/oauth2/")).collect()
+    }
+
+    /// The SOQL of the queries so far; following pages are no queries.
+    pub fn queries(&self) -> Vec<String> {
+        self.requests()
+            .into_iter()
+            .filter(|request| request.path.contains("q="))
+            .filter_map(|request| request.soql)
+            .collect()
+    }
+
+    /// The queries that `work` sends.
+    pub fn queries_of<T>(&self, work: impl FnOnce() -> T) -> (T, Vec<String>) {
+        self.sandbox.clear_requests();
+        let result = work();
+        (result, self.queries())
+    }
+
+    /// Waits until a request whose path contains `text` has arrived.
+    #[track_caller]
+    pub fn await_request(&self, text: &str) {
+        let start = Instant::now();
+        while !self.sandbox.requests().iter().any(|request| request.path.contains(text)) {
+            assert!(start.elapsed() < Duration::from_secs(10), "no request for {text} within 10 s");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // The next test must not suffer from what this one leaves; but one that failed has said enough already.
+        let Ok(client) = Cluster::get().connect("postgres", &Cluster::get().user, &Cluster::get().password) else {
+            return;
+        };
+        let mut postgres = Session::new(client);
+        // Some tests make a second database or role, named after the first.
+        let like = format!("'{}%'", self.name.replace('_', "\\_"));
+        let mut dropped = Vec::new();
+        for (kind, catalog, name, force) in
+            [("DATABASE", "pg_database", "datname", " WITH (FORCE)"), ("ROLE", "pg_roles", "rolname", "")]
+        {
+            let names = postgres
+                .try_rows(&format!("SELECT {name} FROM {catalog} WHERE {name} LIKE {like}"))
+                .unwrap_or_default();
+            for row in names {
+                dropped
+                    .push(postgres.try_rows(&format!("DROP {kind} \"{}\"{force}", row[0].clone().unwrap_or_default())));
+            }
+        }
+        if !thread::panicking() {
+            for result in dropped {
+                result.expect("nothing outlives the test's database");
+            }
+        }
+    }
+}
