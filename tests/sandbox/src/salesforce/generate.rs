@@ -247,10 +247,10 @@ fn long(draw: u64, field: &Field) -> String {
             text.push_str("</p>");
         } else {
             text.push_str(words);
-            text.push_str("\n");
+            text.push('\n');
         }
     }
-    if draw % 256 == 0 { text.repeat(8).chars().take(field.length as usize).collect() } else { text }
+    if draw.is_multiple_of(256) { text.repeat(8).chars().take(field.length as usize).collect() } else { text }
 }
 
 /// In the picklist's order, at least one.
@@ -311,7 +311,7 @@ fn any_day(draw: u64) -> i32 {
         day(1999, 12, 31),
         day(2024, 12, 31),
     ];
-    if draw % 4 == 0 { pick(&NAMED, draw >> 8) } else { FIRST_DAY + ((draw >> 8) % (LAST_DAY - FIRST_DAY) as u64) as i32 }
+    if draw.is_multiple_of(4) { pick(&NAMED, draw >> 8) } else { FIRST_DAY + ((draw >> 8) % (LAST_DAY - FIRST_DAY) as u64) as i32 }
 }
 
 fn any_moment(draw: u64) -> i64 {

@@ -1,6 +1,7 @@
 //! GROUP BY, HAVING and aggregate functions.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::ast::Function;
 use super::check::{Aggregation, Cell, Plan};
@@ -18,8 +19,8 @@ use crate::salesforce::value::Value;
 const GROUP_LIMIT: usize = 2000;
 
 /// The field that an aggregate's result behaves like.
-pub fn result_field((function, path): &(Function, Path)) -> Field {
-    let field = |kind| Field::new("expr", kind, Source::None);
+pub fn result_field((function, path): &(Function, Path)) -> Arc<Field> {
+    let field = |kind| Arc::new(Field::new("expr", kind, Source::None));
     match function {
         Function::Count | Function::CountDistinct => field(Kind::Int),
         Function::Avg => field(Kind::Double),
@@ -28,6 +29,9 @@ pub fn result_field((function, path): &(Function, Path)) -> Field {
         Function::Min | Function::Max => path.field.clone(),
     }
 }
+
+/// The outputs of one group.
+pub type ResultRow = Vec<(Value, Arc<Field>)>;
 
 struct Group {
     keys: Vec<Value>,
@@ -85,7 +89,7 @@ impl State {
 
 impl Runner<'_> {
     /// The rows of an aggregate query: for each, the values of its outputs with the fields they behave like.
-    pub fn aggregate(&self, plan: &mut Plan, it: &Aggregation) -> Result<Vec<Vec<(Value, Field)>>> {
+    pub fn aggregate(&self, plan: &mut Plan, it: &Aggregation) -> Result<Vec<ResultRow>> {
         let rows = self.matching(plan, usize::MAX);
         let mut groups: Vec<Group> = Vec::new();
         let mut known: HashMap<Vec<Key>, usize> = HashMap::new();

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::ast::{Function, Item, Name, Operand, Order, Query};
 use super::error_at;
 use super::filter::{Filter, Path};
 use crate::salesforce::error::{ApiError, Result};
+use crate::salesforce::filler::RESTRICTED;
 use crate::salesforce::generate::Source;
 use crate::salesforce::schema::{Field, Kind, Object, Schema};
 use crate::salesforce::switches::Switches;
@@ -32,7 +34,7 @@ pub struct Plan {
 pub enum Output {
     Records(Node),
     Count,
-    Aggregate(Aggregation),
+    Aggregate(Box<Aggregation>),
 }
 
 /// The selected fields of a record and of its parents, in the order asked for.
@@ -114,6 +116,10 @@ impl<'a> Checker<'a> {
             let message = format!("Maximum SOQL offset allowed is {OFFSET_LIMIT}");
             return Err(self.error(query.offset_at, "NUMBER_OUTSIDE_VALID_RANGE", &message));
         }
+        if query.filter.is_none() && RESTRICTED.contains(&definition.name.as_str()) {
+            let message = format!("Implementation restriction: {} requires a filter by a single Id", definition.name);
+            return Err(self.error(query.object_at, "MALFORMED_QUERY", &message));
+        }
         let filter = query.filter.as_ref().map(|f| self.row_filter(object, f)).transpose()?;
         let (output, order) = match &query.select[..] {
             [Item::Count(at)] if query.group.is_empty() => {
@@ -127,7 +133,7 @@ impl<'a> Checker<'a> {
                     return Err(self.error(*at, "MALFORMED_QUERY", "COUNT() must be the only element in the SELECT list"));
                 }
                 if !query.group.is_empty() || query.having.is_some() || select.iter().any(|i| matches!(i, Item::Aggregate(..))) {
-                    (Output::Aggregate(self.aggregation(object, query)?), Vec::new())
+                    (Output::Aggregate(Box::new(self.aggregation(object, query)?)), Vec::new())
                 } else {
                     let node = self.records(definition, object, query)?;
                     let sort = |order: &Order| self.sort(object, order);
@@ -182,13 +188,13 @@ impl<'a> Checker<'a> {
             if field.polymorphic() {
                 let found = (i + 1 == relationships.len()).then(|| name_field(last)).flatten();
                 let field = found.ok_or_else(|| self.no_such_column(name.at, last, "Name"))?;
-                return Ok(Path { hops, at: None, field });
+                return Ok(Path { hops, at: None, field: Arc::new(field) });
             }
             object = self.schema.object(field.references[0]).ok_or_else(ApiError::not_found)?;
         }
         let definition = &self.schema.objects[object];
         let at = definition.field(last).ok_or_else(|| self.no_such_column(name.at, last, &definition.name))?;
-        Ok(Path { hops, at: Some(at), field: definition.fields[at].clone() })
+        Ok(Path { hops, at: Some(at), field: Arc::new(definition.fields[at].clone()) })
     }
 
     fn no_such_column(&self, at: usize, field: &str, object: &str) -> ApiError {

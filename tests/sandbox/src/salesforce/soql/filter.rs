@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::ast::{Expr, Literal, Op, Operand, Predicate, Query, Scalar};
 use super::check::{Aggregation, Cell, Checker, Output, Plan};
@@ -20,7 +21,7 @@ pub struct Path {
     pub hops: Vec<usize>,
     /// `None` at the end of a polymorphic reference: the field is then known by its name alone.
     pub at: Option<usize>,
-    pub field: Field,
+    pub field: Arc<Field>,
 }
 
 impl Path {
@@ -374,8 +375,9 @@ impl Checker<'_> {
                         }
                     }
                 }
-                if field.kind == Kind::Boolean {
-                    null = false;
+                if field.kind == Kind::Boolean && null {
+                    // A null boolean is false.
+                    keys.insert(Key::Bool(false));
                 }
                 Ok(Test::In { keys, null, case_sensitive: field.case_sensitive, negated: *negated })
             }

@@ -160,6 +160,9 @@ impl Parser<'_> {
 
     fn natural(&mut self) -> Result<u64> {
         let Token::Literal(text) = self.peek() else { return Err(self.unexpected()) };
+        if text.starts_with('+') {
+            return Err(self.unexpected());
+        }
         let Ok(number) = text.parse() else { return Err(self.unexpected()) };
         self.advance();
         Ok(number)
