@@ -85,7 +85,8 @@ pub fn handle(shared: &Shared, path: &str, request: &Request) -> Response {
         ("GET", path) if path.starts_with("dump/") => {
             let json = request.param("format").is_some_and(|f| f == "json");
             let deleted = request.param("deleted").is_some_and(|d| d == "true");
-            let (format, mime) = if json { (Format::Json, "application/json") } else { (Format::Csv, "text/csv; charset=UTF-8") };
+            let (format, mime) =
+                if json { (Format::Json, "application/json") } else { (Format::Csv, "text/csv; charset=UTF-8") };
             match shared.salesforce.dump(&path["dump/".len()..], deleted, format) {
                 Some(text) => Response::new(200, mime, text),
                 None => refuse(404, "no such object"),

@@ -1,7 +1,7 @@
 //! Faults: everything that can go wrong between a client and an API, told to the sandbox in advance.
 //!
-//! A fault names the requests it strikes, how many of them it lets pass first and how often it strikes. What matters for writes is
-//! whether the request's work was done, so each action says so.
+//! A fault names the requests it strikes, how many of them it lets pass first and how often it strikes. What
+//! matters for writes is whether the request's work was done, so each action says so.
 
 use std::sync::Mutex;
 
@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_fault_reads_from_json_as_a_test_would_write_it() {
-        let fault: Fault = serde_json::from_str(r#"{"path_contains":"/query","times":1,"action":{"status":{"code":503}}}"#).unwrap();
+        let fault: Fault =
+            serde_json::from_str(r#"{"path_contains":"/query","times":1,"action":{"status":{"code":503}}}"#).unwrap();
         assert_eq!(fault.action, Action::Status { code: 503, body: String::new(), headers: Vec::new() });
         let fault: Fault = serde_json::from_str(r#"{"action":"drop_after"}"#).unwrap();
         assert_eq!(fault.action, Action::DropAfter);

@@ -1,5 +1,5 @@
-//! Requests and responses as the simulated APIs see them: plain values, so that an API can also call itself (Salesforce's
-//! composite resources do) and can be tested without a socket.
+//! Requests and responses as the simulated APIs see them: plain values, so that an API can also call itself
+//! (Salesforce's composite resources do) and can be tested without a socket.
 
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
@@ -50,7 +50,11 @@ impl Request {
 
     /// The decoded segments of the path; a trailing slash adds none.
     pub fn segments(&self) -> Vec<String> {
-        self.path.split('/').filter(|s| !s.is_empty()).map(|s| percent_decode_str(s).decode_utf8_lossy().into_owned()).collect()
+        self.path
+            .split('/')
+            .filter(|s| !s.is_empty())
+            .map(|s| percent_decode_str(s).decode_utf8_lossy().into_owned())
+            .collect()
     }
 }
 
@@ -66,7 +70,12 @@ pub struct Response {
 
 impl Response {
     pub fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Response {
-        Response { status, headers: vec![("Content-Type".into(), content_type.into())], body: body.into(), packed: None }
+        Response {
+            status,
+            headers: vec![("Content-Type".into(), content_type.into())],
+            body: body.into(),
+            packed: None,
+        }
     }
 
     pub fn json(status: u16, body: impl Into<Bytes>) -> Response {

@@ -1,12 +1,12 @@
 //! Simulated SaaS APIs over real HTTP.
 //!
-//! The end-to-end tests and benchmarks of the extension run against this crate instead of the vendors. It is as strict as the
-//! vendors' documented contracts: it parses the query languages, evaluates them with the API's own semantics (case, NULLs, limits,
-//! paging), refuses what the API refuses, can be told to fail in every way, and logs what it was asked. It shares no code with
-//! the extension, so that a mistake cannot cancel itself out.
+//! The end-to-end tests and benchmarks of the extension run against this crate instead of the vendors. It is as
+//! strict as the vendors' documented contracts: it parses the query languages, evaluates them with the API's own
+//! semantics (case, NULLs, limits, paging), refuses what the API refuses, can be told to fail in every way, and
+//! logs what it was asked. It shares no code with the extension, so that a mistake cannot cancel itself out.
 //!
-//! What every API needs stands in this directory: the HTTP server, the request log, faults, tokens, the control plane under
-//! `/_control/`. Each API has a directory of its own; `salesforce` is the first.
+//! What every API needs stands in this directory: the HTTP server, the request log, faults, tokens, the control
+//! plane under `/_control/`. Each API has a directory of its own; `salesforce` is the first.
 //!
 //! ```no_run
 //! use sandbox::{Action, Config, Fault, Sandbox};

@@ -70,7 +70,8 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub fn start(config: Config) -> io::Result<Sandbox> {
-        let runtime = Builder::new_multi_thread().worker_threads(config.threads).thread_name("sandbox").enable_all().build()?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(config.threads).thread_name("sandbox").enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)))?;
         let (scheme, ca_pem, acceptor) = if config.tls {
             let (ca_pem, server) = tls::authority()?;
@@ -181,8 +182,9 @@ impl Sandbox {
         self.shared.salesforce.id(object, index).unwrap_or_else(|| panic!("the sandbox has no object {object}"))
     }
 
-    /// All live records of `object` with all scalar fields, as CSV: a header, then text exactly as JSON answers have it; NULL is an
-    /// empty unquoted cell and every value is quoted, as `COPY … (FORMAT csv, HEADER)` reads it. `None` if there is no such object.
+    /// All live records of `object` with all scalar fields, as CSV: a header, then text exactly as JSON answers
+    /// have it; NULL is an empty unquoted cell and every value is quoted, as `COPY … (FORMAT csv, HEADER)` reads
+    /// it. `None` if there is no such object.
     pub fn dump_csv(&self, object: &str) -> Option<String> {
         self.shared.salesforce.dump(object, false, Format::Csv)
     }

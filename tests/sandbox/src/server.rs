@@ -1,5 +1,5 @@
-//! The HTTP side: sockets to `Request`, `Response` to bytes, and in between the log, the latency and the faults, which are the
-//! same for every simulated API.
+//! The HTTP side: sockets to `Request`, `Response` to bytes, and in between the log, the latency and the faults,
+//! which are the same for every simulated API.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -59,7 +59,10 @@ async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Arc<Shared
 async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>, connection: u64) {
     let service = service_fn(|request| answer(request, shared.clone(), connection));
     // An error here is a client that went away or a fault that closed the connection: both are intended.
-    let _ = hyper::server::conn::http1::Builder::new().title_case_headers(true).serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .title_case_headers(true)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 type Answer = hyper::Response<Script>;
@@ -84,7 +87,8 @@ async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>, connecti
         tokio::time::sleep(latency).await;
     }
     let action = shared.faults.strike(&request, query_text.as_deref());
-    let gzip = shared.gzip() && request.header("accept-encoding").is_some_and(|v| v.to_ascii_lowercase().contains("gzip"));
+    let gzip =
+        shared.gzip() && request.header("accept-encoding").is_some_and(|v| v.to_ascii_lowercase().contains("gzip"));
     let pack = |response: Response| if gzip { compress(response) } else { response };
     let work = || api.handle(&request);
     let ok = |body: Bytes| Response::json(200, body);
@@ -125,7 +129,9 @@ async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>, connecti
             work();
             whole(ok(text.into()))
         }
-        Some(Action::Html(code)) => whole(Response::new(code, "text/html", format!("<html><body><h1>{code}</h1></body></html>"))),
+        Some(Action::Html(code)) => {
+            whole(Response::new(code, "text/html", format!("<html><body><h1>{code}</h1></body></html>")))
+        }
         Some(Action::NextLink(link)) => {
             let mut response = work();
             response.packed = None;
@@ -154,8 +160,11 @@ async fn read(request: hyper::Request<Incoming>) -> Result<Request, Refused> {
         }
         Err(error) => return Err(Refused::Broken(io::Error::other(error))),
     };
-    let headers: Vec<_> =
-        head.headers.iter().map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect();
+    let headers: Vec<_> = head
+        .headers
+        .iter()
+        .map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
+        .collect();
     let mut request = Request {
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
@@ -184,7 +193,9 @@ fn given(code: u16, body: String, headers: Vec<(String, String)>) -> Response {
 }
 
 fn compress(mut response: Response) -> Response {
-    if response.body.len() < GZIP_FROM || response.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("content-encoding")) {
+    if response.body.len() < GZIP_FROM
+        || response.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("content-encoding"))
+    {
         return response;
     }
     if let Some(packed) = response.packed.take().or_else(|| gzip(&response.body)) {

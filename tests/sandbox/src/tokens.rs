@@ -1,5 +1,5 @@
-//! Bookkeeping of access and refresh tokens, the same for every API with OAuth: what was issued, what is still good, and when
-//! it shall stop being good.
+//! Bookkeeping of access and refresh tokens, the same for every API with OAuth: what was issued, what is still
+//! good, and when it shall stop being good.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;

@@ -19,8 +19,11 @@ impl Call<'_> {
     pub fn updated(&self, request: &Request, name: &str) -> Result<Response> {
         let (object, start, end) = self.span(request, name, UPDATED_DAYS)?;
         let store = self.org.store();
-        let ids: Vec<String> =
-            store.scan(object, false).filter(|row| (start..end).contains(&stamp(row))).map(|row| row.id().to_string()).collect();
+        let ids: Vec<String> = store
+            .scan(object, false)
+            .filter(|row| (start..end).contains(&stamp(row)))
+            .map(|row| row.id().to_string())
+            .collect();
         check_count(ids.len())?;
         Ok(Response::value(200, &json!({ "ids": ids, "latestDateCovered": datetime_text(end) })))
     }
@@ -49,19 +52,30 @@ impl Call<'_> {
             return Err(ApiError::method_not_allowed("GET"));
         }
         if !self.org.schema.objects[object].traits.replicateable {
-            return Err(ApiError::bad("INVALID_TYPE_FOR_OPERATION", format!("object type {name} is not replicateable")));
+            return Err(ApiError::bad(
+                "INVALID_TYPE_FOR_OPERATION",
+                format!("object type {name} is not replicateable"),
+            ));
         }
         let moment = |name: &str| {
             let text = request.param(name).unwrap_or_default();
             let ms = time::parse_datetime(&text).map(|ms| ms.div_euclid(MINUTE) * MINUTE);
-            ms.ok_or_else(|| ApiError::bad("INVALID_REPLICATION_DATE", format!("{name} is not a valid date-time: {text}")))
+            ms.ok_or_else(|| {
+                ApiError::bad("INVALID_REPLICATION_DATE", format!("{name} is not a valid date-time: {text}"))
+            })
         };
         let (start, end) = (moment("start")?, moment("end")?);
         if end - start < MINUTE {
-            return Err(ApiError::bad("INVALID_REPLICATION_DATE", "endDate must be at least one minute greater than startDate"));
+            return Err(ApiError::bad(
+                "INVALID_REPLICATION_DATE",
+                "endDate must be at least one minute greater than startDate",
+            ));
         }
         if start < time::now() - days * DAY {
-            return Err(ApiError::bad("INVALID_REPLICATION_DATE", format!("startDate cannot be more than {days} days ago")));
+            return Err(ApiError::bad(
+                "INVALID_REPLICATION_DATE",
+                format!("startDate cannot be more than {days} days ago"),
+            ));
         }
         Ok((object, start, end))
     }
@@ -83,7 +97,8 @@ impl Call<'_> {
     /// `/limits/recordCount?sObjects=Account,Contact`; unknown names are left out.
     pub fn record_count(&self, request: &Request) -> Response {
         let names = request.param("sObjects");
-        let wanted = |name: &str| names.as_ref().is_none_or(|list| list.split(',').any(|n| n.trim().eq_ignore_ascii_case(name)));
+        let wanted =
+            |name: &str| names.as_ref().is_none_or(|list| list.split(',').any(|n| n.trim().eq_ignore_ascii_case(name)));
         let store = self.org.store();
         let counts: Vec<Json> = self
             .org

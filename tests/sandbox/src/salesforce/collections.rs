@@ -1,4 +1,5 @@
-//! sObject Collections: up to 200 records in one write, up to 2,000 in one read, each with an answer of its own in the order sent.
+//! sObject Collections: up to 200 records in one write, up to 2,000 in one read, each with an answer of its own in
+//! the order sent.
 
 use std::collections::HashSet;
 
@@ -120,7 +121,9 @@ impl Call<'_> {
                 if field.kind == Kind::Id {
                     return written(w.create(object, record)?, true);
                 }
-                return Err(ApiError::bad("MISSING_ARGUMENT", format!("{} not specified", field.name)).on_field(&field.name));
+                return Err(
+                    ApiError::bad("MISSING_ARGUMENT", format!("{} not specified", field.name)).on_field(&field.name)
+                );
             };
             let value = record::parse(w.store, field, key.clone())?;
             if !seen.insert(super::store::Key::new(&value, field.case_sensitive)) {
@@ -249,8 +252,14 @@ fn check_count(count: usize, limit: usize) -> Result<()> {
 
 /// The object that `attributes.type` names.
 fn typed(writer: &Writer<'_>, record: &Record) -> Result<usize> {
-    let name = record.object_type().ok_or_else(|| ApiError::bad("INVALID_TYPE", "attributes.type is required on every record"))?;
-    writer.store.schema.object(&name).ok_or_else(|| ApiError::bad("INVALID_TYPE", format!("sObject type '{name}' is not supported.")))
+    let name = record
+        .object_type()
+        .ok_or_else(|| ApiError::bad("INVALID_TYPE", "attributes.type is required on every record"))?;
+    writer
+        .store
+        .schema
+        .object(&name)
+        .ok_or_else(|| ApiError::bad("INVALID_TYPE", format!("sObject type '{name}' is not supported.")))
 }
 
 fn parse_id(text: &str) -> Result<Id> {
@@ -259,7 +268,11 @@ fn parse_id(text: &str) -> Result<Id> {
 
 /// One request may name a record once.
 fn once(seen: &mut HashSet<Id>, id: Id) -> Result<()> {
-    if seen.insert(id) { Ok(()) } else { Err(ApiError::bad("DUPLICATE_VALUE", format!("Duplicate id specified: {id}"))) }
+    if seen.insert(id) {
+        Ok(())
+    } else {
+        Err(ApiError::bad("DUPLICATE_VALUE", format!("Duplicate id specified: {id}")))
+    }
 }
 
 /// A member as text, be it a string or a number; `None` if it is absent, null or empty.

@@ -140,7 +140,8 @@ impl Call<'_> {
                 continue;
             }
             let url = part.url.trim_start_matches('/').trim_start_matches("services/data/");
-            let mut inner = Request::new(&part.method.to_ascii_uppercase(), &format!("/services/data/{}", url.replace(' ', "%20")));
+            let mut inner =
+                Request::new(&part.method.to_ascii_uppercase(), &format!("/services/data/{}", url.replace(' ', "%20")));
             if let Some(body) = &part.rich_input {
                 inner.body = body.get().to_owned().into();
             }

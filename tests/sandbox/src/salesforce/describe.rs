@@ -19,7 +19,10 @@ impl Call<'_> {
             return Response::empty(304);
         }
         let objects: Vec<Json> = self.org.schema.objects.iter().map(|o| self.summary(o)).collect();
-        stamped(Response::value(200, &json!({ "encoding": "UTF-8", "maxBatchSize": 200, "sobjects": objects })), "global")
+        stamped(
+            Response::value(200, &json!({ "encoding": "UTF-8", "maxBatchSize": 200, "sobjects": objects })),
+            "global",
+        )
     }
 
     /// `GET /sobjects/{object}/describe`
@@ -108,7 +111,10 @@ impl Call<'_> {
 
 /// Whether `If-Modified-Since` allows an answer without a body.
 pub fn unchanged(request: &Request, changed: i64) -> bool {
-    request.header("If-Modified-Since").and_then(time::parse_http_date).is_some_and(|since| changed / 1000 <= since / 1000)
+    request
+        .header("If-Modified-Since")
+        .and_then(time::parse_http_date)
+        .is_some_and(|since| changed / 1000 <= since / 1000)
 }
 
 fn stamped(response: Response, name: &str) -> Response {
@@ -143,7 +149,8 @@ fn children(schema: &Schema, parent: &Object) -> Vec<Json> {
 }
 
 fn field(field: &Field, object: &Object) -> Json {
-    let textual = field.kind.is_textual() || matches!(field.kind, Kind::LongText | Kind::MultiPicklist | Kind::Encrypted);
+    let textual =
+        field.kind.is_textual() || matches!(field.kind, Kind::LongText | Kind::MultiPicklist | Kind::Encrypted);
     let byte_length = match field.kind {
         Kind::Id | Kind::Reference => 18,
         _ if textual => field.length * 3,
@@ -160,7 +167,8 @@ fn field(field: &Field, object: &Object) -> Json {
         .iter()
         .map(|v| json!({ "active": true, "defaultValue": field.default.as_text() == Some(v), "label": v, "validFor": null, "value": v }))
         .collect();
-    let formula = field.calculated().then(|| field.formula.map(|(text, _)| text)).flatten().filter(|text| !text.is_empty());
+    let formula =
+        field.calculated().then(|| field.formula.map(|(text, _)| text)).flatten().filter(|text| !text.is_empty());
     json!({
         "aggregatable": field.aggregatable(),
         "aiPredictionField": false,

@@ -64,8 +64,8 @@ const FIRST: [&str; 20] = [
     "Content",
 ];
 const SECOND: [&str; 16] = [
-    "Item", "Share", "History", "Feed", "Tag", "Member", "Status", "Type", "Line", "Rule", "Group", "Setting", "Version", "Template",
-    "Record", "Detail",
+    "Item", "Share", "History", "Feed", "Tag", "Member", "Status", "Type", "Line", "Rule", "Group", "Setting",
+    "Version", "Template", "Record", "Detail",
 ];
 
 /// `count` objects, the special ones first.
@@ -75,8 +75,14 @@ pub fn objects(count: usize) -> Vec<Object> {
     let mut named: Vec<(String, Traits)> = Vec::new();
     named.extend(RESTRICTED.iter().map(|n| ((*n).to_owned(), read_only)));
     named.extend(CHILDREN_ONLY.iter().map(|n| ((*n).to_owned(), unqueryable)));
-    named.extend(["Account", "Contact", "Lead", "Every_Type__"].iter().map(|n| (format!("{n}ChangeEvent"), unqueryable)));
-    named.extend(["Order_Placed__e", "Stock_Low__e"].iter().map(|n| ((*n).to_owned(), Traits { createable: true, ..unqueryable })));
+    named.extend(
+        ["Account", "Contact", "Lead", "Every_Type__"].iter().map(|n| (format!("{n}ChangeEvent"), unqueryable)),
+    );
+    named.extend(
+        ["Order_Placed__e", "Stock_Low__e"]
+            .iter()
+            .map(|n| ((*n).to_owned(), Traits { createable: true, ..unqueryable })),
+    );
     named.extend(["Tax_Rate__mdt", "Route__mdt"].iter().map(|n| ((*n).to_owned(), read_only)));
     named.extend(["Archive__b", "Click__b"].iter().map(|n| ((*n).to_owned(), read_only)));
     named.push(("App_Settings__c".to_owned(), Traits { custom_setting: true, ..PLAIN }));

@@ -1,5 +1,6 @@
-//! Generated records: every value is a function of (seed, object, field, index), so a million records cost no memory and a restart
-//! gives the same ones. The values are chosen to be awkward: quotes, blanks, case variants, extremes.
+//! Generated records: every value is a function of (seed, object, field, index), so a million records cost no
+//! memory and a restart gives the same ones. The values are chosen to be awkward: quotes, blanks, case variants,
+//! extremes.
 
 use std::borrow::Cow;
 
@@ -83,8 +84,8 @@ const CREATED_FROM: i64 = day(2015, 1, 1) as i64 * DAY;
 const CREATED_DAYS: i64 = 3400;
 
 impl Generator {
-    /// The value of field `at` of object `number` in record `index`; `bases` are the numbers of live generated records by object. Formulas are not computed
-    /// here, since they look at the whole record.
+    /// The value of field `at` of object `number` in record `index`; `bases` are the numbers of live generated
+    /// records by object. Formulas are not computed here, since they look at the whole record.
     pub fn value(&self, schema: &Schema, bases: &[u32], number: usize, at: usize, index: u32) -> Value {
         let object = &schema.objects[number];
         let field = &object.fields[at];
@@ -146,7 +147,11 @@ impl Generator {
             }
             Source::Account => {
                 // The first account gets enough of the first records for a LIMIT 100 to bite.
-                if index < 4096 && index % 16 == 5 { refer(schema, bases, "Account", 0) } else { refer(schema, bases, "Account", draw) }
+                if index < 4096 && index % 16 == 5 {
+                    refer(schema, bases, "Account", 0)
+                } else {
+                    refer(schema, bases, "Account", draw)
+                }
             }
             Source::Binary => Value::Text(Cow::Owned(binary(draw))),
         }
@@ -311,7 +316,11 @@ fn any_day(draw: u64) -> i32 {
         day(1999, 12, 31),
         day(2024, 12, 31),
     ];
-    if draw.is_multiple_of(4) { pick(&NAMED, draw >> 8) } else { FIRST_DAY + ((draw >> 8) % (LAST_DAY - FIRST_DAY) as u64) as i32 }
+    if draw.is_multiple_of(4) {
+        pick(&NAMED, draw >> 8)
+    } else {
+        FIRST_DAY + ((draw >> 8) % (LAST_DAY - FIRST_DAY) as u64) as i32
+    }
 }
 
 fn any_moment(draw: u64) -> i64 {

@@ -1,5 +1,5 @@
-//! Record ids: a three-character key prefix, twelve characters of base 62, and a three-character checksum that carries the case of the
-//! fifteen before it.
+//! Record ids: a three-character key prefix, twelve characters of base 62, and a three-character checksum that
+//! carries the case of the fifteen before it.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Salesforce's REST API, as its contract tells it.
 //!
-//! A request goes through this file's checks (length, version, session, quota) and its router to a file per family of resources; those
-//! work on the `store`, which lays what was written over generated records.
+//! A request goes through this file's checks (length, version, session, quota) and its router to a file per family
+//! of resources; those work on the `store`, which lays what was written over generated records.
 
 mod changes;
 mod collections;
@@ -251,7 +251,11 @@ impl Salesforce {
         }
         let headers: usize = request.headers.iter().map(|(n, v)| n.len() + v.len() + 4).sum();
         if line + headers > HEADERS_LIMIT {
-            return Response::new(431, "text/html", "<html><body><h1>431 Request Header Fields Too Large</h1></body></html>");
+            return Response::new(
+                431,
+                "text/html",
+                "<html><body><h1>431 Request Header Fields Too Large</h1></body></html>",
+            );
         }
         let segments = request.segments();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -267,7 +271,9 @@ impl Salesforce {
         if let Err(error) = check_version(version) {
             return error.response();
         }
-        let bearer = request.header("authorization").and_then(|v| v.strip_prefix("Bearer ").or_else(|| v.strip_prefix("OAuth ")));
+        let bearer = request
+            .header("authorization")
+            .and_then(|v| v.strip_prefix("Bearer ").or_else(|| v.strip_prefix("OAuth ")));
         if !bearer.is_some_and(|token| self.tokens.admits(token)) {
             return ApiError::new(401, "INVALID_SESSION_ID", "Session expired or invalid").response();
         }
@@ -283,7 +289,8 @@ impl Salesforce {
             let answer = || call.route(request, rest).unwrap_or_else(|error| error.response());
             if request.method == "GET" { self.cached(request, &switches, answer) } else { self.transaction(answer) }
         };
-        response.with_header("Sforce-Limit-Info", format!("api-usage={}/{DAILY_LIMIT}", DAILY_LIMIT.saturating_sub(left)))
+        response
+            .with_header("Sforce-Limit-Info", format!("api-usage={}/{DAILY_LIMIT}", DAILY_LIMIT.saturating_sub(left)))
     }
 
     /// Requests that may write come one at a time, so that one that is undone takes no other with it.
@@ -426,7 +433,8 @@ impl Call<'_> {
     fn resources(&self) -> Response {
         let base = format!("/services/data/{}", self.version);
         let names = ["composite", "limits", "query", "queryAll", "sobjects"];
-        let map: serde_json::Map<String, Json> = names.iter().map(|n| ((*n).to_owned(), json!(format!("{base}/{n}")))).collect();
+        let map: serde_json::Map<String, Json> =
+            names.iter().map(|n| ((*n).to_owned(), json!(format!("{base}/{n}")))).collect();
         Response::value(200, &Json::Object(map))
     }
 }

@@ -116,8 +116,8 @@ impl Decimal {
         write_integer(self.digits / power_of_ten(self.scale), out);
     }
 
-    /// Writes it as an `xsd:double`: at least one digit after the point; with `exponent`, numbers from 10^7 up and below 10^-3 read
-    /// `1.0E7`, the form in which the JVM prints doubles (contract, section 4).
+    /// Writes it as an `xsd:double`: at least one digit after the point; with `exponent`, numbers from 10^7 up and
+    /// below 10^-3 read `1.0E7`, the form in which the JVM prints doubles (contract, section 4).
     pub fn write_double(self, exponent: bool, out: &mut Vec<u8>) {
         let it = self.reduced();
         if it.digits < 0 {
@@ -235,7 +235,11 @@ mod tests {
         assert_eq!(number("2.345").round(2), number("2.35"));
         assert_eq!(number("-2.345").round(2), number("-2.35"));
         assert_eq!(number("999.99").whole_digits(), 3);
-        assert!(Decimal::parse("1e5", false).is_none() && Decimal::parse("1.x", false).is_none() && Decimal::parse(".", false).is_none());
+        assert!(
+            Decimal::parse("1e5", false).is_none()
+                && Decimal::parse("1.x", false).is_none()
+                && Decimal::parse(".", false).is_none()
+        );
     }
 
     #[test]

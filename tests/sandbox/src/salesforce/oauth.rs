@@ -1,5 +1,5 @@
-//! `/services/oauth2/`: the token endpoint with its four grants, and revocation (contract, section 2). Errors are objects here, not
-//! arrays.
+//! `/services/oauth2/`: the token endpoint with its four grants, and revocation (contract, section 2). Errors are
+//! objects here, not arrays.
 
 use std::io;
 
@@ -85,7 +85,8 @@ impl Salesforce {
         let get = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
         match resource {
             "token" => {
-                let is_form = request.header("content-type").is_some_and(|t| t.starts_with("application/x-www-form-urlencoded"));
+                let is_form =
+                    request.header("content-type").is_some_and(|t| t.starts_with("application/x-www-form-urlencoded"));
                 if !is_form {
                     return refuse(("unsupported_grant_type", "grant type not supported"));
                 }
@@ -180,8 +181,9 @@ impl Salesforce {
 
     fn token(&self, refresh_token: Option<String>) -> Response {
         // The exclamation mark is what real tokens have and careless clients encode.
-        let token =
-            self.tokens.issue(|n| format!("00Dxx0000001gER!AQ4AQ{:08x}.{n:06}_Sandbox", self.seed.wrapping_mul(0x9e37_79b9) as u32));
+        let token = self.tokens.issue(|n| {
+            format!("00Dxx0000001gER!AQ4AQ{:08x}.{n:06}_Sandbox", self.seed.wrapping_mul(0x9e37_79b9) as u32)
+        });
         let mut json = json!({
             "access_token": token,
             "scope": "api refresh_token",

@@ -1,4 +1,5 @@
-//! The objects of the org that hold records: the standard ones that every org has, and custom ones made to be awkward.
+//! The objects of the org that hold records: the standard ones that every org has, and custom ones made to be
+//! awkward.
 
 use super::generate::Source::{self, *};
 use super::schema::{Field, Kind, Object, PLAIN, Traits};
@@ -75,13 +76,23 @@ const COMPANIES: &[&str] = &[
     "zebra",
 ];
 const FORMS: &[&str] = &["Inc", "Ltd", "GmbH", "S.A.", "LLC", "Co", "Group", "Holdings"];
-const CITIES: &[&str] = &["San Francisco", "Berlin", "München", "São Paulo", "東京", "New York", "L'Aquila", "Zürich", "berlin"];
+const CITIES: &[&str] =
+    &["San Francisco", "Berlin", "München", "São Paulo", "東京", "New York", "L'Aquila", "Zürich", "berlin"];
 const STATES: &[&str] = &["CA", "NY", "Bayern", "SP", "Tokyo"];
 const COUNTRIES: &[&str] = &["USA", "Germany", "Brasil", "Japan", "Italia", "Switzerland"];
 const POSTCODES: &[&str] = &["94105", "10115", "80331", "01310-100", "100-0001", "00001"];
-const STREETS: &[&str] = &["1 Market St", "Unter den Linden 77\n2nd floor", "Marienplatz 8", "Av. Paulista, 1578", "5th Ave #12"];
-const SUBJECTS: &[&str] =
-    &["Call", "Email", "Send \"quote\"", "O'Brien's request", "Follow up\ttomorrow", "100% done?", "Meeting", "meeting"];
+const STREETS: &[&str] =
+    &["1 Market St", "Unter den Linden 77\n2nd floor", "Marienplatz 8", "Av. Paulista, 1578", "5th Ave #12"];
+const SUBJECTS: &[&str] = &[
+    "Call",
+    "Email",
+    "Send \"quote\"",
+    "O'Brien's request",
+    "Follow up\ttomorrow",
+    "100% done?",
+    "Meeting",
+    "meeting",
+];
 
 pub const SALUTATIONS: &[&str] = &["Mr.", "Ms.", "Mrs.", "Dr.", "Prof."];
 const LEAD_SOURCES: &[&str] = &["Web", "Phone Inquiry", "Partner Referral", "Purchased List", "Other"];
@@ -106,7 +117,12 @@ pub fn objects() -> Vec<Object> {
         product(),
         email_message(),
         every_type(),
-        Object::new("Empty__c", "a01", "Empties", vec![name(80, Odd).required(), Field::new("Note__c", Kind::Text, Odd)]),
+        Object::new(
+            "Empty__c",
+            "a01",
+            "Empties",
+            vec![name(80, Odd).required(), Field::new("Note__c", Kind::Text, Odd)],
+        ),
         group_heavy(),
     ]
 }
@@ -160,7 +176,9 @@ fn full_name(get: &dyn Fn(&str) -> Value) -> Value {
 
 /// An address: the compound field and its parts, named with this prefix.
 fn address(prefix: &'static str, compound: &'static str) -> Vec<Field> {
-    let part = |suffix: &str, kind: Kind, source: Source| Field::new(&format!("{prefix}{suffix}"), kind, source).part_of(compound);
+    let part = |suffix: &str, kind: Kind, source: Source| {
+        Field::new(&format!("{prefix}{suffix}"), kind, source).part_of(compound)
+    };
     vec![
         part("Street", Kind::TextArea, Pool(STREETS)),
         part("City", Kind::Text, Pool(CITIES)).length(40),
@@ -246,12 +264,18 @@ fn opportunity() -> Object {
         Field::new("CloseDate", Kind::Date, Day(2019, 2027)).required(),
         picklist("Type", &["Existing Business", "New Business"]),
         picklist("LeadSource", LEAD_SOURCES),
-        Field::computed("IsClosed", Kind::Boolean, "", |get| Value::Bool(stage(get).is_some_and(|s| s.starts_with("Closed")))),
+        Field::computed("IsClosed", Kind::Boolean, "", |get| {
+            Value::Bool(stage(get).is_some_and(|s| s.starts_with("Closed")))
+        }),
         Field::computed("IsWon", Kind::Boolean, "", |get| Value::Bool(stage(get).is_some_and(|s| s == "Closed Won"))),
         owner(),
-        Field::computed("Expected__c", Kind::Currency, "Amount * Probability / 100", |get| match (get("Amount"), get("Probability")) {
-            (Value::Number(amount), Value::Number(share)) => Value::Number(amount.times(share).divided_by(100).round(2)),
-            _ => Value::Null,
+        Field::computed("Expected__c", Kind::Currency, "Amount * Probability / 100", |get| {
+            match (get("Amount"), get("Probability")) {
+                (Value::Number(amount), Value::Number(share)) => {
+                    Value::Number(amount.times(share).divided_by(100).round(2))
+                }
+                _ => Value::Null,
+            }
         }),
     ];
     Object::new("Opportunity", "006", "Opportunities", fields)
@@ -394,7 +418,10 @@ fn every_type() -> Object {
         text("Short__c", 10, Odd),
         text("Exact_Key__c", 40, Serial("Key-")).external_id().with(|f| f.case_sensitive = true),
         text("Any_Key__c", 40, Serial("any-")).external_id(),
-        Field::new("Number_Key__c", Kind::Double, Whole(0, 999_999_999)).digits(18, 0).with(|f| f.external_id = true).nulls(255),
+        Field::new("Number_Key__c", Kind::Double, Whole(0, 999_999_999))
+            .digits(18, 0)
+            .with(|f| f.external_id = true)
+            .nulls(255),
         Field::new("TextArea__c", Kind::TextArea, Odd),
         Field::new("LongText__c", Kind::LongText, Long).length(131_072),
         Field::new("Rich__c", Kind::LongText, Long).with(|f| f.html = true),

@@ -1,7 +1,7 @@
 //! `/query`, `/queryAll` and their further pages.
 //!
-//! The ids of a result are fixed when the query runs, the values are read when a page is asked for, and what was deleted meanwhile is
-//! left out (contract, section 5.1).
+//! The ids of a result are fixed when the query runs, the values are read when a page is asked for, and what was
+//! deleted meanwhile is left out (contract, section 5.1).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -34,8 +34,8 @@ pub struct Cursor {
     opened: i64,
 }
 
-/// The open cursors. Each has two locators: with empty pages switched on, the even one answers an empty page that leads to the odd
-/// one, so that no locator ever leads to itself.
+/// The open cursors. Each has two locators: with empty pages switched on, the even one answers an empty page that
+/// leads to the odd one, so that no locator ever leads to itself.
 #[derive(Default)]
 pub struct Cursors(Mutex<(u64, HashMap<u64, Arc<Cursor>>)>);
 
@@ -119,7 +119,8 @@ impl Call<'_> {
     pub fn query_more(&self, segment: &str) -> Result<Response> {
         let unknown = || ApiError::bad("INVALID_QUERY_LOCATOR", "invalid query locator");
         let (id, offset) = segment.rsplit_once('-').ok_or_else(unknown)?;
-        let number = Id::parse(id).filter(|id| id.prefix() == LOCATOR_PREFIX).and_then(Id::number).ok_or_else(unknown)?;
+        let number =
+            Id::parse(id).filter(|id| id.prefix() == LOCATOR_PREFIX).and_then(Id::number).ok_or_else(unknown)?;
         let offset: usize = offset.parse().map_err(|_| unknown())?;
         let cursor = self.org.cursors.get(number / 2).ok_or_else(unknown)?;
         if offset > cursor.rows.len() {
@@ -127,7 +128,10 @@ impl Call<'_> {
         }
         if self.switches.empty_pages && number % 2 == 0 && offset > 0 {
             let next = self.page_url(locator(number / 2, true), offset);
-            let body = format!("{{\"totalSize\":{},\"done\":false,\"nextRecordsUrl\":\"{next}\",\"records\":[]}}", cursor.rows.len());
+            let body = format!(
+                "{{\"totalSize\":{},\"done\":false,\"nextRecordsUrl\":\"{next}\",\"records\":[]}}",
+                cursor.rows.len()
+            );
             return Ok(Response::json(200, body));
         }
         Ok(self.page(&cursor, Some(number / 2), offset))
@@ -148,7 +152,10 @@ impl Call<'_> {
         if end < total {
             let number = open.unwrap_or_else(|| self.org.cursors.open(cursor.clone()));
             let next = self.page_url(locator(number, false), end);
-            out.extend_from_slice(format!("{{\"totalSize\":{total},\"done\":false,\"nextRecordsUrl\":\"{next}\",\"records\":[").as_bytes());
+            out.extend_from_slice(
+                format!("{{\"totalSize\":{total},\"done\":false,\"nextRecordsUrl\":\"{next}\",\"records\":[")
+                    .as_bytes(),
+            );
         } else {
             out.extend_from_slice(format!("{{\"totalSize\":{total},\"done\":true,\"records\":[").as_bytes());
         }
@@ -184,7 +191,9 @@ impl Call<'_> {
 
     fn batch_size(&self, request: &Request) -> Result<usize> {
         let Some(options) = request.header("Sforce-Query-Options") else { return Ok(DEFAULT_BATCH) };
-        let wanted = options.split([',', ';']).find_map(|option| option.trim().strip_prefix("batchSize=")?.trim().parse::<usize>().ok());
+        let wanted = options
+            .split([',', ';'])
+            .find_map(|option| option.trim().strip_prefix("batchSize=")?.trim().parse::<usize>().ok());
         match wanted {
             None => Ok(DEFAULT_BATCH),
             Some(n) if BATCH.contains(&n) => Ok(n),

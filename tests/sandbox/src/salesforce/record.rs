@@ -89,7 +89,8 @@ pub fn assignments(store: &Store, object: usize, record: &Record, change: Change
             continue;
         }
         if name.eq_ignore_ascii_case("Id") {
-            return Err(ApiError::bad("INVALID_FIELD", "The Id field should not be specified in the sobject data.").on_field("Id"));
+            return Err(ApiError::bad("INVALID_FIELD", "The Id field should not be specified in the sobject data.")
+                .on_field("Id"));
         }
         let (at, value) = match definition.field(name) {
             Some(at) => {
@@ -133,15 +134,22 @@ fn related(store: &Store, field: &Field, raw: &RawValue) -> Result<Value> {
     let (object, at) = target
         .and_then(|object| Some((object, store.object(object).field(name)?)))
         .filter(|(object, at)| store.object(*object).fields[*at].id_lookup())
-        .ok_or_else(|| ApiError::bad("INVALID_FIELD", format!("Foreign key external ID: {name} not found")).on_field(name))?;
+        .ok_or_else(|| {
+            ApiError::bad("INVALID_FIELD", format!("Foreign key external ID: {name} not found")).on_field(name)
+        })?;
     let wanted = convert(store, &store.object(object).fields[at], value)?;
     match matches(store, object, at, &wanted)[..] {
         [row] => Ok(Value::Id(row.id())),
         [] => {
-            let message = format!("Foreign key external ID: {} not found for field {name} in entity {}", value.get(), field.references[0]);
+            let message = format!(
+                "Foreign key external ID: {} not found for field {name} in entity {}",
+                value.get(),
+                field.references[0]
+            );
             Err(ApiError::bad("INVALID_FIELD", message).on_field(&field.name))
         }
-        _ => Err(ApiError::bad("DUPLICATE_VALUE", format!("More than one record found for external id field: {name}")).on_field(name)),
+        _ => Err(ApiError::bad("DUPLICATE_VALUE", format!("More than one record found for external id field: {name}"))
+            .on_field(name)),
     }
 }
 
@@ -173,7 +181,9 @@ fn mismatch(field: &Field, raw: &str) -> ApiError {
     };
     let value = serde_json::from_str::<String>(raw).unwrap_or_else(|_| raw.to_owned());
     let kind = field.kind.literal_name();
-    let message = format!("Cannot deserialize instance of {kind} from {token} value {value} or request may be missing a required field");
+    let message = format!(
+        "Cannot deserialize instance of {kind} from {token} value {value} or request may be missing a required field"
+    );
     ApiError::bad("JSON_PARSER_ERROR", format!("{message} at [line:1, column:2]"))
 }
 
@@ -260,7 +270,8 @@ fn reference(store: &Store, field: &Field, text: &str) -> Result<Value> {
     if field.kind == Kind::Id {
         return Ok(Value::Id(id));
     }
-    let fits = store.schema.by_prefix(id.prefix()).is_some_and(|o| field.references.contains(&store.object(o).name.as_str()));
+    let fits =
+        store.schema.by_prefix(id.prefix()).is_some_and(|o| field.references.contains(&store.object(o).name.as_str()));
     if !fits {
         return Err(malformed());
     }

@@ -121,7 +121,8 @@ impl Renderer<'_> {
             (_, Value::Null) => Form::Null,
             // The value of a binary field is where its bytes are (contract, section 4).
             (Kind::Base64, _) => {
-                let path = format!("/services/data/{}/sobjects/{}/{}/{}", self.version, object.name, row.id(), field.name);
+                let path =
+                    format!("/services/data/{}/sobjects/{}/{}/{}", self.version, object.name, row.id(), field.name);
                 out.extend_from_slice(path.as_bytes());
                 Form::Quoted
             }
@@ -160,9 +161,11 @@ impl Renderer<'_> {
     }
 
     fn address(&self, row: &Row<'_>, field: &Field, out: &mut Vec<u8>) {
-        const PARTS: [&str; 8] = ["City", "Country", "GeocodeAccuracy", "Latitude", "Longitude", "PostalCode", "State", "Street"];
+        const PARTS: [&str; 8] =
+            ["City", "Country", "GeocodeAccuracy", "Latitude", "Longitude", "PostalCode", "State", "Street"];
         let object = row.definition();
-        let part = |suffix: &str| object.parts(&field.name).find(|(_, f)| f.name.trim_end_matches("__s").ends_with(suffix));
+        let part =
+            |suffix: &str| object.parts(&field.name).find(|(_, f)| f.name.trim_end_matches("__s").ends_with(suffix));
         let values = PARTS.map(|suffix| part(suffix).map(|(at, f)| (row.value(at), f)));
         if values.iter().flatten().all(|(value, _)| value.is_null()) {
             out.extend_from_slice(b"null");

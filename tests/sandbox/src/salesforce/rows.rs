@@ -21,10 +21,13 @@ impl Call<'_> {
     pub fn object_resource(&self, request: &Request, name: &str) -> Result<Response> {
         let object = self.object(name)?;
         match request.method.as_str() {
-            "GET" | "HEAD" => Ok(Response::value(200, &json!({ "objectDescribe": self.summary_of(object), "recentItems": [] }))),
+            "GET" | "HEAD" => {
+                Ok(Response::value(200, &json!({ "objectDescribe": self.summary_of(object), "recentItems": [] })))
+            }
             "POST" => {
                 let record: Record = self.json_body(request)?;
-                let id = self.org.write(self.switches, self.allows_duplicates(request), |w| w.create(object, &record))?;
+                let id =
+                    self.org.write(self.switches, self.allows_duplicates(request), |w| w.create(object, &record))?;
                 Ok(Response::value(201, &json!({ "id": id.as_str(), "success": true, "errors": [] }))
                     .with_header("Location", self.row_url(object, id)))
             }
@@ -100,13 +103,17 @@ impl Call<'_> {
                 }
                 let update_only = request.param("updateOnly").is_some_and(|v| v == "true") || field.kind == Kind::Id;
                 let allow = self.allows_duplicates(request);
-                let upserted = self.org.write(self.switches, allow, |w| w.upsert(object, at, value, &record, update_only))?;
+                let upserted =
+                    self.org.write(self.switches, allow, |w| w.upsert(object, at, value, &record, update_only))?;
                 let (status, id, created) = match upserted {
                     Upserted::Several(ids) => return Ok(several(&ids)),
                     Upserted::Created(id) => (201, id, true),
                     Upserted::Updated(id) => (200, id, false),
                 };
-                Ok(Response::value(status, &json!({ "id": id.as_str(), "success": true, "errors": [], "created": created })))
+                Ok(Response::value(
+                    status,
+                    &json!({ "id": id.as_str(), "success": true, "errors": [], "created": created }),
+                ))
             }
             "DELETE" => {
                 self.org.write(self.switches, false, |w| match matches(w.store, object, at, &value)[..] {
@@ -185,7 +192,8 @@ impl Call<'_> {
 
 /// All fields in the describe's order.
 fn every_field(object: &Object) -> Node {
-    let selected = |(at, field): (usize, &super::schema::Field)| Selected::Field(at, format!(",\"{}\":", field.name).into_bytes());
+    let selected =
+        |(at, field): (usize, &super::schema::Field)| Selected::Field(at, format!(",\"{}\":", field.name).into_bytes());
     Node { items: object.fields.iter().enumerate().map(selected).collect() }
 }
 

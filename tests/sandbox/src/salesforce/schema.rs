@@ -1,5 +1,5 @@
-//! Objects and fields, as the org knows them. What a field can do follows from its type by the contract's table (section 3.2), so it is
-//! computed here and not written down per field.
+//! Objects and fields, as the org knows them. What a field can do follows from its type by the contract's table
+//! (section 3.2), so it is computed here and not written down per field.
 
 use std::collections::HashMap;
 
@@ -112,7 +112,17 @@ impl Kind {
 
     /// Types that LIKE takes.
     pub fn is_textual(self) -> bool {
-        matches!(self, Kind::Text | Kind::TextArea | Kind::Picklist | Kind::Combobox | Kind::Email | Kind::Phone | Kind::Url | Kind::Any)
+        matches!(
+            self,
+            Kind::Text
+                | Kind::TextArea
+                | Kind::Picklist
+                | Kind::Combobox
+                | Kind::Email
+                | Kind::Phone
+                | Kind::Url
+                | Kind::Any
+        )
     }
 }
 
@@ -306,11 +316,16 @@ impl Field {
     pub fn groupable(&self) -> bool {
         self.sortable()
             && !self.calculated()
-            && !matches!(self.kind, Kind::Combobox | Kind::Double | Kind::Currency | Kind::Percent | Kind::DateTime | Kind::Any)
+            && !matches!(
+                self.kind,
+                Kind::Combobox | Kind::Double | Kind::Currency | Kind::Percent | Kind::DateTime | Kind::Any
+            )
     }
 
     pub fn aggregatable(&self) -> bool {
-        self.sortable() && !matches!(self.kind, Kind::Boolean | Kind::Time) && !(self.name == "ActivityDate" && self.kind == Kind::Date)
+        self.sortable()
+            && !matches!(self.kind, Kind::Boolean | Kind::Time)
+            && !(self.name == "ActivityDate" && self.kind == Kind::Date)
     }
 
     /// Whether `GET …/{field}/{value}` and upserts take it.
@@ -376,10 +391,14 @@ impl Object {
         ];
         fields.extend(own);
         let user = |name: &str, relationship: &str| {
-            Field::reference(name, relationship, &["User"], Source::Reference).required().read_only().with(|f| f.defaulted = true)
+            Field::reference(name, relationship, &["User"], Source::Reference)
+                .required()
+                .read_only()
+                .with(|f| f.defaulted = true)
         };
-        let moment =
-            |name: &str, source: Source| Field::new(name, Kind::DateTime, source).required().read_only().with(|f| f.defaulted = true);
+        let moment = |name: &str, source: Source| {
+            Field::new(name, Kind::DateTime, source).required().read_only().with(|f| f.defaulted = true)
+        };
         let created = fields.len();
         fields.push(moment("CreatedDate", Source::Created));
         fields.push(user("CreatedById", "CreatedBy"));
@@ -387,8 +406,11 @@ impl Object {
         fields.push(user("LastModifiedById", "LastModifiedBy"));
         fields.push(moment("SystemModstamp", Source::Stamp));
         let by_name = fields.iter().enumerate().map(|(i, f)| (f.name.to_ascii_lowercase(), i)).collect();
-        let by_relationship =
-            fields.iter().enumerate().filter_map(|(i, f)| Some((f.relationship.as_ref()?.to_ascii_lowercase(), i))).collect();
+        let by_relationship = fields
+            .iter()
+            .enumerate()
+            .filter_map(|(i, f)| Some((f.relationship.as_ref()?.to_ascii_lowercase(), i)))
+            .collect();
         let mut key = [b'0'; 3];
         key.copy_from_slice(prefix.as_bytes());
         Object {

@@ -40,7 +40,8 @@ impl Key {
 
 type Index = HashMap<Key, Vec<u32>>;
 
-/// The records of one object. Indexes `0..base` were generated live, `base..base + dead` generated deleted, the rest created.
+/// The records of one object. Indexes `0..base` were generated live, `base..base + dead` generated deleted, the
+/// rest created.
 pub struct Table {
     pub base: u32,
     dead: u32,
@@ -95,7 +96,12 @@ impl Store {
     /// A record, deleted or not.
     pub fn row(&self, object: usize, index: u32) -> Option<Row<'_>> {
         let table = &self.tables[object];
-        (index < table.next).then(|| Row { store: self, object, index, written: table.written.get(&index).map(|w| &**w) })
+        (index < table.next).then(|| Row {
+            store: self,
+            object,
+            index,
+            written: table.written.get(&index).map(|w| &**w),
+        })
     }
 
     /// The record that has this id, deleted or not.
@@ -108,7 +114,11 @@ impl Store {
     pub fn scan(&self, object: usize, with_deleted: bool) -> impl Iterator<Item = Row<'_>> {
         let table = &self.tables[object];
         // Without writes, what is deleted is known without looking.
-        let end = if with_deleted || !table.written.is_empty() || table.next > table.base + table.dead { table.next } else { table.base };
+        let end = if with_deleted || !table.written.is_empty() || table.next > table.base + table.dead {
+            table.next
+        } else {
+            table.base
+        };
         (0..end).filter_map(move |index| self.row(object, index)).filter(move |row| with_deleted || !row.is_deleted())
     }
 

@@ -84,8 +84,9 @@ pub fn same_folded(text: &str, folded: &str) -> bool {
     if text.is_ascii() { text.eq_ignore_ascii_case(folded) } else { fold(text) == folded }
 }
 
-/// A locale-like order: case is ignored, white space comes before punctuation, punctuation before digits, digits before letters, and
-/// accents only break ties. The vendor's collation is not published; this one differs from byte order as much as it does.
+/// A locale-like order: case is ignored, white space comes before punctuation, punctuation before digits, digits
+/// before letters, and accents only break ties. The vendor's collation is not published; this one differs from byte
+/// order as much as it does.
 pub fn collate(a: &str, b: &str) -> Ordering {
     let primary = a.chars().flat_map(weigh).cmp(b.chars().flat_map(weigh));
     primary.then_with(|| fold(a).cmp(&fold(b)))

@@ -1,4 +1,5 @@
-//! Creating, changing and deleting records: the rules that a write must pass, and what it changes beside the named fields.
+//! Creating, changing and deleting records: the rules that a write must pass, and what it changes beside the named
+//! fields.
 
 use serde_json::json;
 
@@ -35,7 +36,11 @@ impl Writer<'_> {
         }
         let set = assignments(self.store, object, record, Change::Create)?;
         let now = self.now(None);
-        let user = self.store.schema.object("User").map_or(Value::Null, |o| Value::Id(Id::new(self.store.object(o).prefix, 0)));
+        let user = self
+            .store
+            .schema
+            .object("User")
+            .map_or(Value::Null, |o| Value::Id(Id::new(self.store.object(o).prefix, 0)));
         let mut values: Vec<Value> = definition.fields.iter().map(|f| f.default.clone()).collect();
         for field in ["OwnerId", "CreatedById", "LastModifiedById"] {
             if let Some(at) = definition.field(field) {
@@ -55,8 +60,13 @@ impl Writer<'_> {
             return Err(error);
         }
         self.rules(object, &values, None, Change::Create)?;
-        let numbers: Vec<(usize, String)> =
-            definition.fields.iter().enumerate().filter(|(_, f)| f.auto_number).map(|(at, f)| (at, f.source.prefix())).collect();
+        let numbers: Vec<(usize, String)> = definition
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(_, f)| f.auto_number)
+            .map(|(at, f)| (at, f.source.prefix()))
+            .collect();
         Ok(self.store.create(object, |id, index| {
             values[0] = Value::Id(id);
             for (at, prefix) in numbers {
@@ -106,7 +116,14 @@ impl Writer<'_> {
     }
 
     /// Creates or changes the record whose external id field has this value.
-    pub fn upsert(&mut self, object: usize, at: usize, value: Value, record: &Record, update_only: bool) -> Result<Upserted> {
+    pub fn upsert(
+        &mut self,
+        object: usize,
+        at: usize,
+        value: Value,
+        record: &Record,
+        update_only: bool,
+    ) -> Result<Upserted> {
         let found: Vec<Id> = matches(self.store, object, at, &value).iter().map(Row::id).collect();
         match found[..] {
             [id] => self.update(object, id, record).map(|()| Upserted::Updated(id)),
@@ -123,7 +140,9 @@ impl Writer<'_> {
                     _ => return Err(ApiError::not_found()),
                 };
                 let mut whole = Record(record.0.iter().map(|(n, v)| (n.clone(), v.clone())).collect());
-                whole.0.push((name, serde_json::value::RawValue::from_string(text).map_err(|_| ApiError::not_found())?));
+                whole
+                    .0
+                    .push((name, serde_json::value::RawValue::from_string(text).map_err(|_| ApiError::not_found())?));
                 self.create(object, &whole).map(Upserted::Created)
             }
             _ => Ok(Upserted::Several(found)),
@@ -160,15 +179,19 @@ impl Writer<'_> {
             if values[at].is_null() {
                 continue;
             }
-            if let Some(other) = matches(self.store, object, at, &values[at]).iter().map(Row::id).find(|id| Some(*id) != own) {
-                let message = format!("duplicate value found: {} duplicates value on record with id: {other}", field.name);
+            if let Some(other) =
+                matches(self.store, object, at, &values[at]).iter().map(Row::id).find(|id| Some(*id) != own)
+            {
+                let message =
+                    format!("duplicate value found: {} duplicates value on record with id: {other}", field.name);
                 return Err(ApiError::bad("DUPLICATE_VALUE", message));
             }
         }
         let get = |name: &str| definition.field(name).map_or(&Value::Null, |at| &values[at]);
         match definition.name.as_str() {
             "Opportunity" if matches!(get("Amount"), Value::Number(n) if n.is_negative()) => {
-                return Err(ApiError::bad("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Amount must not be negative").on_field("Amount"));
+                return Err(ApiError::bad("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Amount must not be negative")
+                    .on_field("Amount"));
             }
             "Lead" if get("Company").as_text() == Some("Trigger Error") => {
                 let event = if change == Change::Create { "BeforeInsert" } else { "BeforeUpdate" };
@@ -212,7 +235,10 @@ impl Writer<'_> {
                 "success": true,
             }],
         });
-        Err(ApiError { extra: Some(("duplicateResult", Box::new(extra))), ..ApiError::bad("DUPLICATES_DETECTED", message) })
+        Err(ApiError {
+            extra: Some(("duplicateResult", Box::new(extra))),
+            ..ApiError::bad("DUPLICATES_DETECTED", message)
+        })
     }
 
     /// An account or contact with an escalated case stays.
@@ -270,7 +296,12 @@ fn read_only(object: &Object) -> ApiError {
 
 impl Salesforce {
     /// Runs one write; on failure nothing of it stays.
-    pub fn write<T>(&self, switches: &Switches, allow_duplicates: bool, run: impl FnOnce(&mut Writer<'_>) -> Result<T>) -> Result<T> {
+    pub fn write<T>(
+        &self,
+        switches: &Switches,
+        allow_duplicates: bool,
+        run: impl FnOnce(&mut Writer<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut store = self.store_mut();
         let savepoint = store.savepoint();
         let result = run(&mut Writer { store: &mut store, switches, allow_duplicates });

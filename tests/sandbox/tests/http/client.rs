@@ -47,8 +47,15 @@ impl Client {
         Client { sandbox, agent: agent(), token: TOKEN.to_owned() }
     }
 
-    pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer, ureq::Error> {
-        let url = if target.starts_with("http") { target.to_owned() } else { format!("{}{target}", self.sandbox.url()) };
+    pub fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Answer, ureq::Error> {
+        let url =
+            if target.starts_with("http") { target.to_owned() } else { format!("{}{target}", self.sandbox.url()) };
         let mut request = ureq::http::Request::builder().method(method).uri(url);
         if !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("authorization")) {
             request = request.header("Authorization", format!("Bearer {}", self.token));
@@ -64,7 +71,11 @@ impl Client {
     }
 
     pub fn get(&self, resource: &str) -> Answer {
-        let target = if resource.starts_with("/services") { resource.to_owned() } else { format!("/services/data/v62.0/{resource}") };
+        let target = if resource.starts_with("/services") {
+            resource.to_owned()
+        } else {
+            format!("/services/data/v62.0/{resource}")
+        };
         self.send("GET", &target, &[], "").unwrap()
     }
 

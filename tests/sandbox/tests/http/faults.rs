@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Client, agent};
 use jsonwebtoken::{EncodingKey, Header};
-use sandbox::{Action, CLIENT_ID, CLIENT_SECRET, Config, Fault, PASSWORD, REFRESH_TOKEN, SECURITY_TOKEN, Sandbox, USERNAME};
+use sandbox::{
+    Action, CLIENT_ID, CLIENT_SECRET, Config, Fault, PASSWORD, REFRESH_TOKEN, SECURITY_TOKEN, Sandbox, USERNAME,
+};
 use serde_json::json;
 
 const PRIVATE_KEY: &str = include_str!("keys/test-only-private.pem");
@@ -51,7 +53,10 @@ fn every_grant_issues_a_token_that_lets_in_until_it_expires() {
     let refused: [(&[(&str, &str)], &str); 8] = [
         (&[("grant_type", "client_credentials"), ("client_id", "x"), client[1]], "invalid_client_id"),
         (&[("grant_type", "client_credentials"), client[0], ("client_secret", "x")], "invalid_client"),
-        (&[("grant_type", "password"), ("username", USERNAME), ("password", PASSWORD), client[0], client[1]], "invalid_grant"),
+        (
+            &[("grant_type", "password"), ("username", USERNAME), ("password", PASSWORD), client[0], client[1]],
+            "invalid_grant",
+        ),
         (&[("grant_type", "magic")], "unsupported_grant_type"),
         (&[("grant_type", jwt), ("assertion", &late)], "invalid_grant"),
         (&[("grant_type", jwt), ("assertion", &past)], "invalid_grant"),
@@ -68,8 +73,12 @@ fn every_grant_issues_a_token_that_lets_in_until_it_expires() {
 fn refresh_tokens_rotate_when_switched_on() {
     let it = Client::new(Config::new().switches(|s| s.rotate_refresh_tokens = true));
     let refresh = |token: &str| {
-        let fields =
-            [("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)];
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token),
+            ("client_id", CLIENT_ID),
+            ("client_secret", CLIENT_SECRET),
+        ];
         it.form("token", &fields, &[])
     };
     let next = refresh(REFRESH_TOKEN).json()["refresh_token"].as_str().unwrap().to_owned();
@@ -132,7 +141,9 @@ fn bodies_are_cut_garbled_replaced_and_slowed() {
     assert!(serde_json::from_str::<serde_json::Value>(&garbage.text).is_err());
     let linked = strike(Action::NextLink("https://evil.example/next".into())).unwrap();
     assert_eq!(linked.json()["nextRecordsUrl"], "https://evil.example/next");
-    let limited = strike(Action::Status { code: 429, body: "[]".into(), headers: vec![("Retry-After".into(), "1".into())] }).unwrap();
+    let limited =
+        strike(Action::Status { code: 429, body: "[]".into(), headers: vec![("Retry-After".into(), "1".into())] })
+            .unwrap();
     assert_eq!((limited.status, limited.headers["Retry-After"].to_str().unwrap()), (429, "1"));
     let begun = Instant::now();
     strike(Action::Delay(80)).unwrap();
@@ -147,7 +158,8 @@ fn bodies_are_cut_garbled_replaced_and_slowed() {
 fn a_hanging_request_ends_with_the_client_and_the_sandbox_stops_meanwhile() {
     let it = Client::new(Config::new());
     it.sandbox.fault(Fault::new(Action::Hang).path("/limits"));
-    let impatient: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_millis(100))).build().into();
+    let impatient: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_millis(100))).build().into();
     assert!(impatient.get(format!("{}/services/data/v62.0/limits", it.sandbox.url())).call().is_err());
     let begun = Instant::now();
     drop(it);
@@ -160,12 +172,16 @@ fn the_log_tells_query_connection_and_status_and_leaves_the_control_plane_out() 
     it.query("SELECT Id FROM Contact LIMIT 1");
     it.get("sobjects/Nothing/describe");
     let control = format!("{}/_control/", it.sandbox.url());
-    let log: Vec<serde_json::Value> =
-        serde_json::from_str(&it.agent.get(format!("{control}requests")).call().unwrap().body_mut().read_to_string().unwrap()).unwrap();
+    let log: Vec<serde_json::Value> = serde_json::from_str(
+        &it.agent.get(format!("{control}requests")).call().unwrap().body_mut().read_to_string().unwrap(),
+    )
+    .unwrap();
     assert_eq!(log.len(), 2);
     assert_eq!((&log[0]["soql"], &log[0]["status"]), (&json!("SELECT Id FROM Contact LIMIT 1"), &json!(200)));
     assert_eq!((&log[1]["status"], &log[1]["connection"]), (&json!(404), &log[0]["connection"]));
-    let post = |resource: &str, body: &str| it.agent.post(format!("{control}{resource}")).send(body).unwrap().status().as_u16();
+    let post = |resource: &str, body: &str| {
+        it.agent.post(format!("{control}{resource}")).send(body).unwrap().status().as_u16()
+    };
     assert_eq!(post("settings", r#"{"latency_ms":0.5,"records":{"Contact":5},"switches":{"page_size":2}}"#), 204);
     assert_eq!(post("settings", r#"{"switches":{"nonsense":1}}"#), 400);
     assert_eq!(it.query("SELECT Id FROM Contact").json()["records"].as_array().unwrap().len(), 2);

@@ -195,18 +195,22 @@ fn what_cannot_be_asked_is_refused_with_the_right_code() {
 #[test]
 fn parents_nest_and_semi_joins_select_by_them() {
     let it = client();
-    let record =
-        it.query("SELECT Id, Account.Name, Account.Owner.Name FROM Contact WHERE AccountId != null LIMIT 1").json()["records"][0].clone();
+    let record = it
+        .query("SELECT Id, Account.Name, Account.Owner.Name FROM Contact WHERE AccountId != null LIMIT 1")
+        .json()["records"][0]
+        .clone();
     assert_eq!(record["Account"]["attributes"]["type"], "Account");
     assert!(record["Account"]["Owner"]["Name"].is_string());
-    let orphan = it.query("SELECT Account.Name FROM Contact WHERE AccountId = null LIMIT 1").json()["records"][0].clone();
+    let orphan =
+        it.query("SELECT Account.Name FROM Contact WHERE AccountId = null LIMIT 1").json()["records"][0].clone();
     assert_eq!(orphan["Account"], Json::Null);
     let joined = it.count("Contact", "AccountId IN (SELECT Id FROM Account WHERE Industry = 'Banking')");
     assert_eq!(joined, it.count("Contact", "Account.Industry = 'Banking'"));
     assert!(joined > 0);
     let account = it.sandbox.id("Account", 0);
     assert!(it.count("Contact", &format!("AccountId = '{account}'")) >= 150);
-    let who = it.query("SELECT Who.Name, Who.Type FROM Task WHERE WhoId != null LIMIT 1").json()["records"][0]["Who"].clone();
+    let who =
+        it.query("SELECT Who.Name, Who.Type FROM Task WHERE WhoId != null LIMIT 1").json()["records"][0]["Who"].clone();
     assert_eq!(who["attributes"]["type"], "Name");
 }
 
@@ -257,7 +261,8 @@ struct RawPage {
 fn the_dump_has_the_text_of_the_pages() {
     let it = client();
     for object in ["Contact", "Every_Type__c", "Reading__c"] {
-        let dump: Vec<BTreeMap<String, Option<String>>> = serde_json::from_str(&it.sandbox.dump_json(object).unwrap()).unwrap();
+        let dump: Vec<BTreeMap<String, Option<String>>> =
+            serde_json::from_str(&it.sandbox.dump_json(object).unwrap()).unwrap();
         let fields: Vec<&str> = dump[0].keys().map(String::as_str).collect();
         let soql = format!("SELECT {} FROM {object}", fields.join(", "));
         let mut dumped = dump.iter();
@@ -311,14 +316,19 @@ fn records_are_read_by_id_and_external_id_with_their_bytes() {
     assert!(it.get(&format!("sobjects/Contact/{id}")).json().get("MailingAddress").is_some());
     assert_eq!(it.get(&format!("sobjects/Contact/{}", it.sandbox.id("Contact", 999_999))).status, 404);
     assert_eq!(it.get("sobjects/Contact/nonsense").code(), "MALFORMED_ID");
-    let key = it.column("SELECT ERP_Key__c FROM Contact WHERE ERP_Key__c != null LIMIT 1")[0].as_str().unwrap().to_owned();
+    let key =
+        it.column("SELECT ERP_Key__c FROM Contact WHERE ERP_Key__c != null LIMIT 1")[0].as_str().unwrap().to_owned();
     assert_eq!(it.get(&format!("sobjects/Contact/ERP_Key__c/{key}")).json()["ERP_Key__c"], key);
     let several = it.get("sobjects/Account/Legacy_Code__c/A");
     assert_eq!(several.status, 300);
     assert!(several.json()[0].as_str().unwrap().starts_with("/services/data/v62.0/sobjects/Account/001"));
     let file = it.column("SELECT File__c FROM Every_Type__c LIMIT 1")[0].as_str().map(str::to_owned);
     if let Some(file) = file {
-        let response = it.agent.get(format!("{}{file}", it.sandbox.url())).header("Authorization", format!("Bearer {}", it.token)).call();
+        let response = it
+            .agent
+            .get(format!("{}{file}", it.sandbox.url()))
+            .header("Authorization", format!("Bearer {}", it.token))
+            .call();
         assert!(response.unwrap().body_mut().read_to_vec().unwrap().contains(&0));
     }
     let body = json!({ "ids": [it.sandbox.id("Contact", 7), it.sandbox.id("Contact", 999_999), id], "fields": ["Id"] });
@@ -330,7 +340,10 @@ fn records_are_read_by_id_and_external_id_with_their_bytes() {
 fn counts_and_limits_are_told() {
     let it = client();
     let counts = it.get("limits/recordCount?sObjects=Account,Contact,Nothing").json();
-    assert_eq!(counts, json!({ "sObjects": [{ "count": 500, "name": "Account" }, { "count": 3222, "name": "Contact" }] }));
+    assert_eq!(
+        counts,
+        json!({ "sObjects": [{ "count": 500, "name": "Account" }, { "count": 3222, "name": "Contact" }] })
+    );
     assert!(it.sandbox.set_records("Contact", 10) && !it.sandbox.set_records("Nothing", 1));
     assert_eq!(it.column("SELECT Id FROM Contact").len(), 10);
     it.sandbox.set_quota(1);

@@ -17,13 +17,17 @@ fn create(it: &Client, object: &str, record: Json) -> String {
 #[test]
 fn a_record_lives_from_create_to_delete() {
     let it = client();
-    let answer = it.write("POST", "sobjects/Contact", r#"{"LastName":"Lovelace","FirstName":"Ada","Email":"","Score__c":1.5}"#);
+    let answer =
+        it.write("POST", "sobjects/Contact", r#"{"LastName":"Lovelace","FirstName":"Ada","Email":"","Score__c":1.5}"#);
     assert_eq!(answer.status, 201);
     let id = answer.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(answer.headers["Location"].to_str().unwrap(), format!("/services/data/v62.0/sobjects/Contact/{id}"));
     let path = format!("sobjects/Contact/{id}");
     let before = it.get(&path).json();
-    assert_eq!((&before["Name"], &before["Email"], &before["HasOptedOutOfEmail"]), (&json!("Ada Lovelace"), &Json::Null, &json!(false)));
+    assert_eq!(
+        (&before["Name"], &before["Email"], &before["HasOptedOutOfEmail"]),
+        (&json!("Ada Lovelace"), &Json::Null, &json!(false))
+    );
     let changed = it.write("PATCH", &path, r#"{"FirstName":null,"Languages__c":"Deutsch;English"}"#);
     assert_eq!((changed.status, changed.text.as_str()), (204, ""));
     let after = it.get(&path).json();
@@ -42,14 +46,29 @@ fn writes_that_the_api_refuses_name_code_and_field() {
     for (object, body, code, field) in [
         ("Contact", r#"{"FirstName":"x"}"#, "REQUIRED_FIELD_MISSING", Some("LastName")),
         ("Contact", r#"{"LastName":"x","Name":"y"}"#, "INVALID_FIELD_FOR_INSERT_UPDATE", Some("Name")),
-        ("Contact", r#"{"LastName":"x","CreatedDate":"2024-01-01T00:00:00Z"}"#, "INVALID_FIELD_FOR_INSERT_UPDATE", Some("CreatedDate")),
+        (
+            "Contact",
+            r#"{"LastName":"x","CreatedDate":"2024-01-01T00:00:00Z"}"#,
+            "INVALID_FIELD_FOR_INSERT_UPDATE",
+            Some("CreatedDate"),
+        ),
         ("Contact", r#"{"LastName":"x","Nope":1}"#, "INVALID_FIELD", None),
         ("Contact", r#"{"LastName":"x","Email":"nope"}"#, "INVALID_EMAIL_ADDRESS", Some("Email")),
         ("Contact", r#"{"LastName":"x","Level__c":"Z"}"#, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", Some("Level__c")),
         ("Contact", r#"{"LastName":"x","AccountId":"001"}"#, "MALFORMED_ID", Some("AccountId")),
-        ("Contact", r#"{"LastName":"x","AccountId":"001RO0000099999"}"#, "INVALID_CROSS_REFERENCE_KEY", Some("AccountId")),
+        (
+            "Contact",
+            r#"{"LastName":"x","AccountId":"001RO0000099999"}"#,
+            "INVALID_CROSS_REFERENCE_KEY",
+            Some("AccountId"),
+        ),
         ("Contact", r#"{"LastName":"x","Score__c":"5"}"#, "JSON_PARSER_ERROR", None),
-        ("Contact", r#"{"LastName":"x","Birthdate":"1600-01-01"}"#, "INVALID_TYPE_ON_FIELD_IN_RECORD", Some("Birthdate")),
+        (
+            "Contact",
+            r#"{"LastName":"x","Birthdate":"1600-01-01"}"#,
+            "INVALID_TYPE_ON_FIELD_IN_RECORD",
+            Some("Birthdate"),
+        ),
         ("Contact", r#"{"LastName":"x","Score__c":1e13}"#, "NUMBER_OUTSIDE_VALID_RANGE", Some("Score__c")),
         ("Contact", r#"{"LastName":"#, "JSON_PARSER_ERROR", None),
         (
@@ -68,7 +87,8 @@ fn writes_that_the_api_refuses_name_code_and_field() {
     let answer = it.write("POST", "sobjects/Contact", &long.to_string());
     assert_eq!(answer.code(), "STRING_TOO_LONG");
     assert!(answer.json()[0]["message"].as_str().unwrap().ends_with("(max length=80)"));
-    let untyped = it.send("POST", "/services/data/v62.0/sobjects/Contact", &[("Content-Type", "text/plain")], "{}").unwrap();
+    let untyped =
+        it.send("POST", "/services/data/v62.0/sobjects/Contact", &[("Content-Type", "text/plain")], "{}").unwrap();
     assert_eq!(untyped.status, 415);
     assert_eq!(it.write("PUT", "sobjects/Contact", "{}").status, 405);
     let missing = it.sandbox.id("Contact", 999_999);
@@ -85,12 +105,20 @@ fn a_unique_external_id_refuses_duplicates_and_upserts() {
     let updated = it.write("PATCH", path, r#"{"LastName":"B"}"#);
     assert_eq!((updated.status, &updated.json()["id"]), (200, &created.json()["id"]));
     assert_eq!(it.write("PATCH", path, r#"{"LastName":"B","ERP_Key__c":"x"}"#).code(), "INVALID_FIELD");
-    assert_eq!(it.write("PATCH", "sobjects/Contact/ERP_Key__c/new2?updateOnly=true", r#"{"LastName":"B"}"#).status, 404);
+    assert_eq!(
+        it.write("PATCH", "sobjects/Contact/ERP_Key__c/new2?updateOnly=true", r#"{"LastName":"B"}"#).status,
+        404
+    );
     assert_eq!(it.write("PATCH", "sobjects/Account/Legacy_Code__c/A", r#"{"Phone":"1"}"#).status, 300);
     let duplicate = it.write("POST", "sobjects/Contact", r#"{"LastName":"C","ERP_Key__c":"NEW/1"}"#);
     assert_eq!(duplicate.code(), "DUPLICATE_VALUE");
     let id = created.json()["id"].as_str().unwrap().to_owned();
-    assert!(duplicate.json()[0]["message"].as_str().unwrap().ends_with(&format!("duplicates value on record with id: {id}")));
+    assert!(
+        duplicate.json()[0]["message"]
+            .as_str()
+            .unwrap()
+            .ends_with(&format!("duplicates value on record with id: {id}"))
+    );
     let related = create(
         &it,
         "Every_Type__c",
@@ -106,7 +134,10 @@ fn collections_answer_in_order_and_all_or_none_undoes_everything() {
     let records = json!([record(json!("a")), record(Json::Null), record(json!("c"))]);
     let some = it.write("POST", "composite/sobjects", &json!({ "allOrNone": false, "records": records }).to_string());
     let items = some.json();
-    assert_eq!((&items[0]["success"], &items[1]["success"], &items[2]["success"]), (&json!(true), &json!(false), &json!(true)));
+    assert_eq!(
+        (&items[0]["success"], &items[1]["success"], &items[2]["success"]),
+        (&json!(true), &json!(false), &json!(true))
+    );
     assert_eq!(items[1]["errors"][0]["statusCode"], "REQUIRED_FIELD_MISSING");
     assert!(items[1].get("id").is_none());
     assert_eq!(it.count("Account", "Name IN ('a', 'c')"), 2);
@@ -116,11 +147,14 @@ fn collections_answer_in_order_and_all_or_none_undoes_everything() {
     assert_eq!(none.json()[1]["errors"][0]["statusCode"], "REQUIRED_FIELD_MISSING");
     assert_eq!(it.count("Account", "Name IN ('a', 'c')"), 2);
     let ids: Vec<Json> = vec![items[0]["id"].clone(), items[2]["id"].clone()];
-    let updates: Vec<Json> = ids.iter().map(|id| json!({ "attributes": { "type": "Account" }, "id": id, "Phone": "1" })).collect();
+    let updates: Vec<Json> =
+        ids.iter().map(|id| json!({ "attributes": { "type": "Account" }, "id": id, "Phone": "1" })).collect();
     let updated = it.write("PATCH", "composite/sobjects", &json!({ "records": updates }).to_string()).json();
     assert_eq!(updated[1], json!({ "id": ids[1], "success": true, "errors": [] }));
     let list = ids.iter().map(|id| id.as_str().unwrap()).collect::<Vec<_>>().join(",");
-    let deleted = it.send("DELETE", &format!("/services/data/v62.0/composite/sobjects?ids={list}&allOrNone=true"), &[], "").unwrap();
+    let deleted = it
+        .send("DELETE", &format!("/services/data/v62.0/composite/sobjects?ids={list}&allOrNone=true"), &[], "")
+        .unwrap();
     assert_eq!(deleted.json()[0]["success"], true);
     assert_eq!(it.count("Account", "Name IN ('a', 'c')"), 0);
     let many: Vec<Json> = (0..201).map(|_| record(json!("x"))).collect();
@@ -131,7 +165,10 @@ fn collections_answer_in_order_and_all_or_none_undoes_everything() {
         { "attributes": { "type": "Account" }, "Name": "w" },
     ] });
     let upserted = it.write("PATCH", "composite/sobjects/Account/ERP_Key__c", &upserts.to_string()).json();
-    assert_eq!((&upserted[0]["created"], &upserted[1]["success"], &upserted[2]["success"]), (&json!(true), &json!(false), &json!(false)));
+    assert_eq!(
+        (&upserted[0]["created"], &upserted[1]["success"], &upserted[2]["success"]),
+        (&json!(true), &json!(false), &json!(false))
+    );
 }
 
 #[test]
@@ -169,7 +206,9 @@ fn deleting_takes_dependents_along_and_escalated_cases_prevent_it() {
     let account = create(&it, "Account", json!({ "Name": "Parent" }));
     let contact = create(&it, "Contact", json!({ "LastName": "Child", "AccountId": account }));
     let case = create(&it, "Case", json!({ "AccountId": account, "ContactId": contact, "Status": "Escalated" }));
-    let delete = |object: &str, id: &str| it.send("DELETE", &format!("/services/data/v62.0/sobjects/{object}/{id}"), &[], "").unwrap();
+    let delete = |object: &str, id: &str| {
+        it.send("DELETE", &format!("/services/data/v62.0/sobjects/{object}/{id}"), &[], "").unwrap()
+    };
     assert_eq!(delete("Account", &account).code(), "DELETE_FAILED");
     assert_eq!(it.write("PATCH", &format!("sobjects/Case/{case}"), r#"{"Status":"Closed"}"#).status, 204);
     assert_eq!(delete("Account", &account).status, 204);
@@ -187,7 +226,10 @@ fn the_duplicate_rule_is_a_switch_and_a_header_allows_it() {
     let refused = it.write("POST", "sobjects/Contact", body);
     assert_eq!(refused.code(), "DUPLICATES_DETECTED");
     assert!(refused.json()[0]["duplicateResult"]["matchResults"][0]["matchRecords"][0]["record"]["Id"].is_string());
-    let headers = [("Content-Type", "application/json"), ("Sforce-Duplicate-Rule-Header", "allowSave=true; includeRecordDetails=false")];
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Sforce-Duplicate-Rule-Header", "allowSave=true; includeRecordDetails=false"),
+    ];
     assert_eq!(it.send("POST", "/services/data/v62.0/sobjects/Contact", &headers, body).unwrap().status, 201);
 }
 

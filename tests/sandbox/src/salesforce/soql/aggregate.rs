@@ -96,7 +96,9 @@ impl Runner<'_> {
         for row in rows.into_iter().filter_map(|index| self.store.row(plan.object, index)) {
             let keys: Vec<Value> = it.keys.iter().map(|path| read(&row, path, self.with_deleted)).collect();
             let identity = it.keys.iter().zip(&keys);
-            let identity = identity.map(|(p, v)| Key::new(v, p.field.case_sensitive || !self.switches.group_merges_case)).collect();
+            let identity = identity
+                .map(|(p, v)| Key::new(v, p.field.case_sensitive || !self.switches.group_merges_case))
+                .collect();
             let group = *known.entry(identity).or_insert_with(|| {
                 groups.push(self.group(keys, it));
                 groups.len() - 1
@@ -118,7 +120,8 @@ impl Runner<'_> {
         groups.retain(|group| it.having.as_ref().is_none_or(|h| h.passes(&|c| cell(group, c), self.switches)));
         groups.sort_by(|a, b| {
             it.order.iter().fold(std::cmp::Ordering::Equal, |order, sort| {
-                order.then_with(|| sort.compare(&cell(a, &sort.by), &cell(b, &sort.by), &field(&sort.by), self.switches))
+                order
+                    .then_with(|| sort.compare(&cell(a, &sort.by), &cell(b, &sort.by), &field(&sort.by), self.switches))
             })
         });
         groups.drain(..plan.offset.map_or(0, |n| n as usize).min(groups.len()));
@@ -126,7 +129,8 @@ impl Runner<'_> {
             groups.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         }
         if groups.len() > GROUP_LIMIT {
-            let message = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch";
+            let message =
+                "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch";
             return Err(ApiError::bad("EXCEEDED_ID_LIMIT", message));
         }
         let output = |group: &Group| it.outputs.iter().map(|(_, c)| (cell(group, c), field(c))).collect();

@@ -130,9 +130,16 @@ impl<'a> Checker<'a> {
             }
             select => {
                 if let Some(Item::Count(at)) = select.iter().find(|i| matches!(i, Item::Count(_))) {
-                    return Err(self.error(*at, "MALFORMED_QUERY", "COUNT() must be the only element in the SELECT list"));
+                    return Err(self.error(
+                        *at,
+                        "MALFORMED_QUERY",
+                        "COUNT() must be the only element in the SELECT list",
+                    ));
                 }
-                if !query.group.is_empty() || query.having.is_some() || select.iter().any(|i| matches!(i, Item::Aggregate(..))) {
+                if !query.group.is_empty()
+                    || query.having.is_some()
+                    || select.iter().any(|i| matches!(i, Item::Aggregate(..)))
+                {
                     (Output::Aggregate(Box::new(self.aggregation(object, query)?)), Vec::new())
                 } else {
                     let node = self.records(definition, object, query)?;
@@ -150,7 +157,11 @@ impl<'a> Checker<'a> {
         };
         let by = self.path(object, name)?;
         if !by.field.sortable() {
-            return Err(self.error(name.at, "INVALID_FIELD", &format!("field '{}' can not be sorted in a query call", by.field.name)));
+            return Err(self.error(
+                name.at,
+                "INVALID_FIELD",
+                &format!("field '{}' can not be sorted in a query call", by.field.name),
+            ));
         }
         Ok(Sort { by, descending: order.descending, nulls_last: order.nulls_last })
     }
@@ -168,7 +179,11 @@ impl<'a> Checker<'a> {
                 used.insert(format!("{root}.{}", relationships[..n].join(".").to_ascii_lowercase()));
             }
             if used.len() > RELATIONSHIP_LIMIT {
-                return Err(self.error(name.at, "MALFORMED_QUERY", "A query may use at most 55 child-to-parent relationships"));
+                return Err(self.error(
+                    name.at,
+                    "MALFORMED_QUERY",
+                    "A query may use at most 55 child-to-parent relationships",
+                ));
             }
         }
         let mut hops = Vec::with_capacity(relationships.len());
@@ -219,7 +234,11 @@ impl<'a> Checker<'a> {
                     node.select(self.schema, definition, &path.hops, path.at, &path.field);
                 }
                 Item::Field(name, Some(_)) => {
-                    return Err(self.error(name.at, "MALFORMED_QUERY", "only aggregate expressions use field aliasing"));
+                    return Err(self.error(
+                        name.at,
+                        "MALFORMED_QUERY",
+                        "only aggregate expressions use field aliasing",
+                    ));
                 }
                 Item::Fields(group, at) => {
                     let custom = match group.to_ascii_uppercase().as_str() {
@@ -229,8 +248,9 @@ impl<'a> Checker<'a> {
                         _ => return Err(self.error(*at, "MALFORMED_QUERY", &format!("unexpected token: '{group}'"))),
                     };
                     if custom != Some(false) && query.limit.is_none_or(|n| n > UNBOUNDED_LIMIT) {
-                        let message =
-                            format!("The SOQL FIELDS function must have a LIMIT of at most {UNBOUNDED_LIMIT} when FIELDS({group}) is used");
+                        let message = format!(
+                            "The SOQL FIELDS function must have a LIMIT of at most {UNBOUNDED_LIMIT} when FIELDS({group}) is used"
+                        );
                         return Err(self.error(*at, "MALFORMED_QUERY", &message));
                     }
                     for (i, field) in definition.fields.iter().enumerate() {
@@ -282,7 +302,11 @@ impl<'a> Checker<'a> {
                     (alias, cell, call.at)
                 }
                 Item::Count(at) | Item::Fields(_, at) => {
-                    return Err(self.error(*at, "MALFORMED_QUERY", "FIELDS and COUNT() cannot be used in an aggregate query"));
+                    return Err(self.error(
+                        *at,
+                        "MALFORMED_QUERY",
+                        "FIELDS and COUNT() cannot be used in an aggregate query",
+                    ));
                 }
             };
             if it.outputs.iter().any(|(a, _)| a.eq_ignore_ascii_case(&alias)) {
@@ -358,7 +382,8 @@ impl Node {
             return;
         };
         let definition = &object.fields[*reference];
-        let known = self.items.iter().position(|i| matches!(i, Selected::Parent { reference: r, .. } if r == reference));
+        let known =
+            self.items.iter().position(|i| matches!(i, Selected::Parent { reference: r, .. } if r == reference));
         let position = known.unwrap_or_else(|| {
             self.items.push(Selected::Parent {
                 reference: *reference,

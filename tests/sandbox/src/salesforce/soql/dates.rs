@@ -1,5 +1,5 @@
-//! Date literals: TODAY, LAST_N_DAYS:3 and their kin, as a range of days. The simulated user lives in UTC and the fiscal year is the
-//! calendar year.
+//! Date literals: TODAY, LAST_N_DAYS:3 and their kin, as a range of days. The simulated user lives in UTC and the
+//! fiscal year is the calendar year.
 
 use crate::salesforce::time::{DAY, civil, day, weekday};
 
@@ -101,6 +101,8 @@ mod tests {
         assert_eq!(at("LAST_N_MONTHS:5"), (day(2023, 12, 1), day(2024, 5, 1)));
         assert_eq!(at("N_YEARS_AGO:1"), (day(2023, 1, 1), day(2024, 1, 1)));
         assert_eq!(at("THIS_FISCAL_YEAR"), (day(2024, 1, 1), day(2025, 1, 1)));
-        assert!(days("LAST_DAY", now).is_none() && days("SOMEDAY", now).is_none() && days("LAST_N_DAYS", now).is_none());
+        assert!(
+            days("LAST_DAY", now).is_none() && days("SOMEDAY", now).is_none() && days("LAST_N_DAYS", now).is_none()
+        );
     }
 }

@@ -68,7 +68,8 @@ impl<'a> Runner<'a> {
             filter.tests_mut(&mut |test| self.resolve(test));
         }
         let filter = plan.filter.as_ref();
-        let passes = |row: &Row<'_>| filter.is_none_or(|f| f.passes(&|path| read(row, path, self.with_deleted), self.switches));
+        let passes =
+            |row: &Row<'_>| filter.is_none_or(|f| f.passes(&|path| read(row, path, self.with_deleted), self.switches));
         match filter.and_then(|f| self.candidates(plan.object, f)) {
             Some(candidates) => candidates
                 .into_iter()
@@ -77,7 +78,13 @@ impl<'a> Runner<'a> {
                 .map(|row| row.index)
                 .take(enough)
                 .collect(),
-            None => self.store.scan(plan.object, self.with_deleted).filter(passes).map(|row| row.index).take(enough).collect(),
+            None => self
+                .store
+                .scan(plan.object, self.with_deleted)
+                .filter(passes)
+                .map(|row| row.index)
+                .take(enough)
+                .collect(),
         }
     }
 
@@ -86,8 +93,11 @@ impl<'a> Runner<'a> {
         if let Test::Query { plan, path, negated } = test {
             let rows = self.matching(plan, usize::MAX);
             let row = |index: u32| self.store.row(plan.object, index);
-            let ids =
-                rows.into_iter().filter_map(row).filter_map(|row| read(&row, path, self.with_deleted).as_id()).collect::<HashSet<_>>();
+            let ids = rows
+                .into_iter()
+                .filter_map(row)
+                .filter_map(|row| read(&row, path, self.with_deleted).as_id())
+                .collect::<HashSet<_>>();
             *test = Test::Ids { ids, negated: *negated };
         }
     }
@@ -99,14 +109,22 @@ impl<'a> Runner<'a> {
             Filter::Test(Path { hops, at: Some(at), field }, test) if hops.is_empty() => {
                 let values: Vec<Value> = match test {
                     Test::Equal { value, negated: false, .. } => vec![value.clone()],
-                    Test::In { keys, null: false, negated: false, .. } => keys.iter().map(value_of).collect::<Option<_>>()?,
+                    Test::In { keys, null: false, negated: false, .. } => {
+                        keys.iter().map(value_of).collect::<Option<_>>()?
+                    }
                     Test::Ids { ids, negated: false } => ids.iter().map(|id| Value::Id(*id)).collect(),
                     _ => return None,
                 };
                 let mut found = BTreeSet::new();
                 for value in values {
                     if field.kind == Kind::Id {
-                        found.extend(value.as_id().and_then(|id| self.store.by_id(id)).filter(|r| r.object == object).map(|r| r.index));
+                        found.extend(
+                            value
+                                .as_id()
+                                .and_then(|id| self.store.by_id(id))
+                                .filter(|r| r.object == object)
+                                .map(|r| r.index),
+                        );
                     } else {
                         found.extend(self.store.lookup(object, *at, &value)?);
                     }
@@ -120,7 +138,10 @@ impl<'a> Runner<'a> {
     fn sort(&self, plan: &Plan, indexes: &mut [u32]) {
         let keys = |index: &u32| -> Vec<Value> {
             let row = self.store.row(plan.object, *index);
-            plan.order.iter().map(|sort| row.map_or(Value::Null, |row| read(&row, &sort.by, self.with_deleted))).collect()
+            plan.order
+                .iter()
+                .map(|sort| row.map_or(Value::Null, |row| read(&row, &sort.by, self.with_deleted)))
+                .collect()
         };
         let mut keyed: Vec<(Vec<Value>, u32)> = indexes.iter().map(|i| (keys(i), *i)).collect();
         keyed.sort_by(|(a, i), (b, j)| {
@@ -139,7 +160,14 @@ impl<'a> Runner<'a> {
 }
 
 /// ORDER BY's comparison of two values of a field. Nulls come first in both directions unless asked otherwise.
-pub fn compare(a: &Value, b: &Value, field: &Field, switches: &Switches, descending: bool, nulls_last: bool) -> Ordering {
+pub fn compare(
+    a: &Value,
+    b: &Value,
+    field: &Field,
+    switches: &Switches,
+    descending: bool,
+    nulls_last: bool,
+) -> Ordering {
     match (a.is_null(), b.is_null()) {
         (true, true) => return Ordering::Equal,
         (true, false) => return if nulls_last { Ordering::Greater } else { Ordering::Less },

@@ -174,7 +174,9 @@ impl Test {
                     Op::Ge => !before,
                 }
             }
-            Test::In { keys, case_sensitive, negated, .. } => keys.contains(&Key::new(value, *case_sensitive)) != *negated,
+            Test::In { keys, case_sensitive, negated, .. } => {
+                keys.contains(&Key::new(value, *case_sensitive)) != *negated
+            }
             Test::Like { pattern, case_sensitive } => value.as_text().is_some_and(|text| {
                 let text = if *case_sensitive { text.into() } else { fold(text) };
                 like(&text.chars().collect::<Vec<_>>(), pattern)
@@ -309,7 +311,15 @@ impl Checker<'_> {
     }
 
     /// `IN (SELECT …)` within its limits (contract, section 6).
-    fn semi_join(&self, object: usize, left: &Path, negated: bool, query: &Query, at: usize, context: &mut Context) -> Result<Test> {
+    fn semi_join(
+        &self,
+        object: usize,
+        left: &Path,
+        negated: bool,
+        query: &Query,
+        at: usize,
+        context: &mut Context,
+    ) -> Result<Test> {
         let refuse = |message: &str| Err(self.error(at, "MALFORMED_QUERY", message));
         context.semi_joins += 1;
         if context.semi_joins > 2 {
@@ -349,7 +359,9 @@ impl Checker<'_> {
             Err(self.error(at, "INVALID_QUERY_FILTER_OPERATOR", &message))
         };
         match predicate {
-            Predicate::Compare(op, literal) => self.compare(field, *op, literal).unwrap_or_else(|| invalid("comparison")),
+            Predicate::Compare(op, literal) => {
+                self.compare(field, *op, literal).unwrap_or_else(|| invalid("comparison"))
+            }
             Predicate::Like(literal) => {
                 if !field.kind.is_textual() {
                     return invalid("LIKE");
@@ -359,7 +371,10 @@ impl Checker<'_> {
                     Pattern::Char(c) if !field.case_sensitive => c.to_lowercase().map(Pattern::Char).collect(),
                     p => vec![*p],
                 };
-                Ok(Test::Like { pattern: text.pattern.iter().flat_map(lower).collect(), case_sensitive: field.case_sensitive })
+                Ok(Test::Like {
+                    pattern: text.pattern.iter().flat_map(lower).collect(),
+                    case_sensitive: field.case_sensitive,
+                })
             }
             Predicate::In { negated, list } => {
                 if field.kind == Kind::MultiPicklist {
@@ -369,7 +384,9 @@ impl Checker<'_> {
                 let mut null = false;
                 for literal in list {
                     match self.value(field, literal)? {
-                        Value::Null => null |= matches!(literal.value, Scalar::Null) || self.switches.empty_text_matches_null,
+                        Value::Null => {
+                            null |= matches!(literal.value, Scalar::Null) || self.switches.empty_text_matches_null
+                        }
                         value => {
                             keys.insert(Key::new(&value, field.case_sensitive));
                         }
@@ -418,7 +435,9 @@ impl Checker<'_> {
             // A null boolean is false.
             Value::Null if field.kind == Kind::Boolean => Test::Bool(negated),
             Value::Null if !equality => return None,
-            Value::Null if matches!(literal.value, Scalar::Null) || self.switches.empty_text_matches_null => Test::Null { negated },
+            Value::Null if matches!(literal.value, Scalar::Null) || self.switches.empty_text_matches_null => {
+                Test::Null { negated }
+            }
             Value::Null => Test::In { keys: HashSet::new(), null: false, case_sensitive: true, negated },
             Value::Bool(b) => Test::Bool(b != negated),
             Value::Text(text) if field.kind == Kind::MultiPicklist => Test::Set { values: split(&text), negated },
@@ -450,14 +469,20 @@ impl Checker<'_> {
             (Kind::Date, Scalar::Date(day)) => Value::Date(*day),
             (Kind::DateTime, Scalar::DateTime(ms)) => Value::DateTime(*ms),
             (Kind::Time, Scalar::Time(ms)) => Value::Time(*ms),
-            (kind, Scalar::Text(text)) if kind.is_textual() || kind == Kind::MultiPicklist => Value::text(self.plain(text, literal.at)?),
+            (kind, Scalar::Text(text)) if kind.is_textual() || kind == Kind::MultiPicklist => {
+                Value::text(self.plain(text, literal.at)?)
+            }
             _ => return Err(self.wrong_type(field, literal)),
         })
     }
 
     fn plain(&self, text: &Text, at: usize) -> Result<String> {
         if text.only_like {
-            return Err(self.error(at, "MALFORMED_QUERY", "Illegal character sequence in string literal: \\% and \\_ belong to LIKE"));
+            return Err(self.error(
+                at,
+                "MALFORMED_QUERY",
+                "Illegal character sequence in string literal: \\% and \\_ belong to LIKE",
+            ));
         }
         Ok(text.plain.clone())
     }
@@ -465,7 +490,8 @@ impl Checker<'_> {
     fn wrong_type(&self, field: &Field, literal: &Literal) -> ApiError {
         let name = field.kind.literal_name();
         let quotes = if name == "string" { "should be enclosed in quotes" } else { "should not be enclosed in quotes" };
-        let message = format!("value of filter criterion for field '{}' must be of type {name} and {quotes}", field.name);
+        let message =
+            format!("value of filter criterion for field '{}' must be of type {name} and {quotes}", field.name);
         self.error(literal.at, "INVALID_FIELD", &message)
     }
 }
@@ -502,8 +528,10 @@ mod tests {
 
     #[test]
     fn null_logic_is_two_valued_or_three_valued_by_the_switch() {
-        let filter =
-            Filter::Not(Box::new(Filter::Test((), Test::Equal { value: Value::text("x"), folded: Some("x".into()), negated: false })));
+        let filter = Filter::Not(Box::new(Filter::Test(
+            (),
+            Test::Equal { value: Value::text("x"), folded: Some("x".into()), negated: false },
+        )));
         let two = Switches::default();
         let three = Switches { nulls_match_not_equal: false, ..Switches::default() };
         assert!(filter.passes(&|()| Value::Null, &two) && !filter.passes(&|()| Value::Null, &three));

@@ -14,7 +14,8 @@ pub enum Token {
     End,
 }
 
-/// A string literal. In LIKE, `\%` and `\_` are characters and the bare ones are wildcards, so both readings are kept.
+/// A string literal. In LIKE, `\%` and `\_` are characters and the bare ones are wildcards, so both readings are
+/// kept.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Text {
     pub plain: String,
@@ -63,7 +64,8 @@ pub fn tokens(query: &str) -> Result<Vec<Spanned>> {
                 Token::Word(query[from..at].to_owned())
             }
             b if b.is_ascii_digit()
-                || (matches!(b, b'-' | b'+' | b'.') && bytes.get(at + 1).is_some_and(|b| b.is_ascii_digit() || *b == b'.')) =>
+                || (matches!(b, b'-' | b'+' | b'.')
+                    && bytes.get(at + 1).is_some_and(|b| b.is_ascii_digit() || *b == b'.')) =>
             {
                 if b == b'.' && matches!(out.last(), Some(Spanned { token: Token::Word(_), .. })) {
                     at += 1;
@@ -125,7 +127,9 @@ fn text(query: &str, from: usize) -> Result<(Text, usize)> {
                         Some('f' | 'F') => '\u{c}',
                         _ => {
                             let c = escape.map(String::from).unwrap_or_default();
-                            let message = format!("Invalid string literal '\\{c}'. Illegal character sequence '\\{c}' in string literal");
+                            let message = format!(
+                                "Invalid string literal '\\{c}'. Illegal character sequence '\\{c}' in string literal"
+                            );
                             return Err(syntax_error(query, at, &message));
                         }
                     };
@@ -155,7 +159,12 @@ mod tests {
     fn escapes_are_read_and_unknown_ones_refused() {
         let Token::Text(text) = only(r"'O\'Brien \\ \u0041 \n'") else { panic!() };
         assert_eq!(text.plain, "O'Brien \\ A \n");
-        assert!(tokens(r"'\x'").is_err() && tokens(r"'\u12'").is_err() && tokens(r"'\u0000'").is_err() && tokens("'open").is_err());
+        assert!(
+            tokens(r"'\x'").is_err()
+                && tokens(r"'\u12'").is_err()
+                && tokens(r"'\u0000'").is_err()
+                && tokens("'open").is_err()
+        );
     }
 
     #[test]

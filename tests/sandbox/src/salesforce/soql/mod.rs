@@ -1,4 +1,5 @@
-//! SOQL: text → tokens → query (`parser`) → plan checked against the schema (`check`, `filter`) → records (`eval`, `aggregate`).
+//! SOQL: text → tokens → query (`parser`) → plan checked against the schema (`check`, `filter`) → records (`eval`,
+//! `aggregate`).
 
 pub mod aggregate;
 pub mod ast;

@@ -1,5 +1,6 @@
-//! Tokens to a query: exactly the grammar of the contract's section 6. What the language has beyond it (TYPEOF, child subqueries,
-//! FOR VIEW, scopes) is refused as an unexpected token, so that a client cannot come to rely on it unnoticed.
+//! Tokens to a query: exactly the grammar of the contract's section 6. What the language has beyond it (TYPEOF,
+//! child subqueries, FOR VIEW, scopes) is refused as an unexpected token, so that a client cannot come to rely on
+//! it unnoticed.
 
 use super::ast::*;
 use super::dates;
@@ -37,8 +38,8 @@ struct Parser<'a> {
 }
 
 const RESERVED: [&str; 21] = [
-    "AND", "ASC", "DESC", "EXCLUDES", "FROM", "GROUP", "HAVING", "IN", "INCLUDES", "LIKE", "LIMIT", "NOT", "NULL", "NULLS", "OFFSET", "OR",
-    "ORDER", "SELECT", "TRUE", "FALSE", "WHERE",
+    "AND", "ASC", "DESC", "EXCLUDES", "FROM", "GROUP", "HAVING", "IN", "INCLUDES", "LIKE", "LIMIT", "NOT", "NULL",
+    "NULLS", "OFFSET", "OR", "ORDER", "SELECT", "TRUE", "FALSE", "WHERE",
 ];
 
 impl Parser<'_> {
@@ -198,7 +199,12 @@ impl Parser<'_> {
     fn item(&mut self) -> Result<Item> {
         let at = self.at();
         if matches!(self.peek(), Token::Symbol("(")) {
-            return Err(error_at(self.query, at, "MALFORMED_QUERY", "child subqueries are not simulated by this sandbox"));
+            return Err(error_at(
+                self.query,
+                at,
+                "MALFORMED_QUERY",
+                "child subqueries are not simulated by this sandbox",
+            ));
         }
         if self.is_word("TYPEOF") {
             return Err(error_at(self.query, at, "MALFORMED_QUERY", "TYPEOF is not simulated by this sandbox"));
@@ -267,7 +273,11 @@ impl Parser<'_> {
     fn condition(&mut self) -> Result<Expr> {
         if self.take_word("NOT") {
             let inner = self.simple()?;
-            return if self.is_word("AND") || self.is_word("OR") { Err(self.unexpected()) } else { Ok(Expr::Not(Box::new(inner))) };
+            return if self.is_word("AND") || self.is_word("OR") {
+                Err(self.unexpected())
+            } else {
+                Ok(Expr::Not(Box::new(inner)))
+            };
         }
         let first = self.simple()?;
         for (word, other) in [("AND", "OR"), ("OR", "AND")] {
@@ -325,8 +335,15 @@ impl Parser<'_> {
         if negated {
             return Err(self.unexpected());
         }
-        const OPS: [(&str, Op); 7] =
-            [("=", Op::Eq), ("!=", Op::Ne), ("<>", Op::Ne), ("<=", Op::Le), (">=", Op::Ge), ("<", Op::Lt), (">", Op::Gt)];
+        const OPS: [(&str, Op); 7] = [
+            ("=", Op::Eq),
+            ("!=", Op::Ne),
+            ("<>", Op::Ne),
+            ("<=", Op::Le),
+            (">=", Op::Ge),
+            ("<", Op::Lt),
+            (">", Op::Gt),
+        ];
         for (symbol, op) in OPS {
             if symbol == "<>" && !self.dialect.angle_not_equal {
                 continue;
@@ -343,7 +360,12 @@ impl Parser<'_> {
         let value = match self.peek() {
             Token::Text(text) => {
                 if text.pattern.len() > LITERAL_LIMIT {
-                    return Err(error_at(self.query, at, "MALFORMED_QUERY", "String literal is too long: at most 4,000 characters"));
+                    return Err(error_at(
+                        self.query,
+                        at,
+                        "MALFORMED_QUERY",
+                        "String literal is too long: at most 4,000 characters",
+                    ));
                 }
                 Some(Scalar::Text(text.clone()))
             }
@@ -352,7 +374,9 @@ impl Parser<'_> {
                 "NULL" => Some(Scalar::Null),
                 "TRUE" => Some(Scalar::Bool(true)),
                 "FALSE" => Some(Scalar::Bool(false)),
-                word => dates::days(word, self.dialect.now).map(|(from, to)| Scalar::Days(from, to)).or_else(|| currency(word)),
+                word => dates::days(word, self.dialect.now)
+                    .map(|(from, to)| Scalar::Days(from, to))
+                    .or_else(|| currency(word)),
             },
             Token::Symbol(_) | Token::End => None,
         };
@@ -373,7 +397,9 @@ fn number_or_date(text: &str) -> Option<Scalar> {
 fn currency(word: &str) -> Option<Scalar> {
     let (code, amount) = word.split_at_checked(3)?;
     let code_fits = code.bytes().all(|b| b.is_ascii_uppercase());
-    (code_fits && amount.bytes().all(|b| b.is_ascii_digit())).then(|| Decimal::parse(amount, false).map(Scalar::Currency)).flatten()
+    (code_fits && amount.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| Decimal::parse(amount, false).map(Scalar::Currency))
+        .flatten()
 }
 
 #[cfg(test)]
@@ -402,7 +428,14 @@ mod tests {
         ] {
             assert!(try_parse(&format!("SELECT Id FROM X WHERE {good}")).is_ok(), "{good}");
         }
-        for bad in ["a = 1 AND b = 2 OR c = 3", "NOT a = 1 AND b = 2", "a = 1 OR NOT b = 2", "NOT NOT a = 1", "a = 1 AND", "()"] {
+        for bad in [
+            "a = 1 AND b = 2 OR c = 3",
+            "NOT a = 1 AND b = 2",
+            "a = 1 OR NOT b = 2",
+            "NOT NOT a = 1",
+            "a = 1 AND",
+            "()",
+        ] {
             message(&format!("SELECT Id FROM X WHERE {bad}"));
         }
     }
@@ -411,17 +444,25 @@ mod tests {
     fn an_unclosed_string_is_an_error_with_a_caret_under_it() {
         assert_eq!(
             message("SELECT Id FROM Account WHERE Name = 'x"),
-            format!("\nSELECT Id FROM Account WHERE Name = 'x\n{}^\nERROR at Row:1:Column:37\nunexpected token: ''x'", " ".repeat(36))
+            format!(
+                "\nSELECT Id FROM Account WHERE Name = 'x\n{}^\nERROR at Row:1:Column:37\nunexpected token: ''x'",
+                " ".repeat(36)
+            )
         );
         assert!(message("SELECT Id\nFROM X\nWHERE a ~ 1").contains("Row:3:Column:9"));
     }
 
     #[test]
     fn keywords_are_case_insensitive_and_literals_are_typed() {
-        let query = try_parse("select Id from X where a >= -1.5 and b in ('x', null) and c = 2024-05-31T00:00:00.123Z limit 5").unwrap();
+        let query =
+            try_parse("select Id from X where a >= -1.5 and b in ('x', null) and c = 2024-05-31T00:00:00.123Z limit 5")
+                .unwrap();
         assert_eq!(query.limit, Some(5));
         let Some(Expr::And(tests)) = query.filter else { panic!() };
-        assert!(matches!(&tests[2], Expr::Test(_, Predicate::Compare(Op::Eq, Literal { value: Scalar::DateTime(_), .. }))));
+        assert!(matches!(
+            &tests[2],
+            Expr::Test(_, Predicate::Compare(Op::Eq, Literal { value: Scalar::DateTime(_), .. }))
+        ));
     }
 
     #[test]
