@@ -43,7 +43,7 @@ impl Call<'_> {
             "defaultImplementation": null,
             "extendedBy": null,
             "extendsInterfaces": null,
-            "fields": object.fields.iter().map(|f| field(f, object)).collect::<Vec<_>>(),
+            "fields": object.fields.iter().map(field).collect::<Vec<_>>(),
             "implementedBy": null,
             "implementsInterfaces": null,
             "listviewable": null,
@@ -51,8 +51,14 @@ impl Call<'_> {
             "namedLayoutInfos": [],
             "networkScopeFieldName": null,
             "recordTypeInfos": [{
-                "active": true, "available": true, "defaultRecordTypeMapping": true, "developerName": "Master", "master": true,
-                "name": "Master", "recordTypeId": "012000000000000AAA", "urls": { "layout": format!("{base}/describe/layouts/012000000000000AAA") },
+                "active": true,
+                "available": true,
+                "defaultRecordTypeMapping": true,
+                "developerName": "Master",
+                "master": true,
+                "name": "Master",
+                "recordTypeId": "012000000000000AAA",
+                "urls": { "layout": format!("{base}/describe/layouts/012000000000000AAA") },
             }],
             "searchLayoutable": true,
             "supportedScopes": [{ "label": format!("All {}", object.plural), "name": "everything" }],
@@ -148,7 +154,7 @@ fn children(schema: &Schema, parent: &Object) -> Vec<Json> {
     children
 }
 
-fn field(field: &Field, object: &Object) -> Json {
+fn field(field: &Field) -> Json {
     let textual =
         field.kind.is_textual() || matches!(field.kind, Kind::LongText | Kind::MultiPicklist | Kind::Encrypted);
     let byte_length = match field.kind {
@@ -202,7 +208,7 @@ fn field(field: &Field, object: &Object) -> Json {
         "groupable": field.groupable(),
         "highScaleNumber": false,
         "htmlFormatted": field.html,
-        "idLookup": field.id_lookup() || field.name_field && field.kind == Kind::Text && !field.calculated() && object.name != "Contact",
+        "idLookup": field.id_lookup(),
         "inlineHelpText": null,
         "label": field.label,
         "length": if textual || field.kind.is_id() { field.length } else { 0 },

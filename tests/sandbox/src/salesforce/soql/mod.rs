@@ -1,5 +1,5 @@
-//! SOQL: text → tokens → query (`parser`) → plan checked against the schema (`check`, `filter`) → records (`eval`,
-//! `aggregate`).
+//! SOQL: text becomes tokens, a query (`parser`), a plan checked against the schema (`check`, `filter`), and in
+//! the end records (`eval`, `aggregate`).
 
 pub mod aggregate;
 pub mod ast;
