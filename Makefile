@@ -13,6 +13,7 @@ export PGRX_PG_CONFIG_PATH := $(PG_CONFIG)
 PG_MAJOR = $(shell $(PG_CONFIG) --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
 FEATURES = --no-default-features --features pg$(PG_MAJOR)
 LIBDIR = $(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 SHAREDIR = $(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension
 
 .PHONY: help deps test-deps build install demo test lint bench clean
@@ -38,7 +39,7 @@ install: build
 	@for dir in "$(LIBDIR)" "$(SHAREDIR)"; do \
 	  mkdir -p "$$dir" && test -w "$$dir" || { echo "cannot write to $$dir: run make install as its owner" >&2; exit 1; }; \
 	done
-	install -m 755 target/release/libsequin_fdw.so '$(LIBDIR)/sequin_fdw.so'
+	install -m 755 '$(TARGET)/release/libsequin_fdw.so' '$(LIBDIR)/sequin_fdw.so'
 	install -m 644 sequin_fdw.control sql/*.sql '$(SHAREDIR)'
 
 demo: install
@@ -53,8 +54,8 @@ lint: deps
 	$(CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
 
 bench: install
-	$(CARGO) build --release -p sandbox
-	@tests/bench
+	$(CARGO) bench --no-run $(FEATURES)
+	@tests/cluster run -- $(CARGO) bench $(FEATURES)
 
 clean:
 	$(CARGO) clean

@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn values_are_checked() {
         for (place, name, bad) in [
-            (Place::Server, "page_size", "0"),
+            (Place::Server, "page_size", "-17"),
             (Place::Server, "request_timeout", "-1"),
             (Place::Server, "base_url", "ftp://a.example"),
             (Place::Server, "base_url", "https://user:pass@a.example"),

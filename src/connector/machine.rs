@@ -11,6 +11,7 @@ pub enum Step<T> {
     /// Send this; the answer comes with the next call.
     Send(Request),
     /// Call again after this time.
+    #[allow(dead_code, reason = "for APIs whose jobs are polled")]
     Sleep(Duration),
     /// A result; more may follow. The next call comes without an answer.
     Yield(T),

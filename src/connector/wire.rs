@@ -32,6 +32,7 @@ pub struct Request {
 /// What a request carries.
 #[derive(Clone)]
 pub enum Body {
+    #[allow(dead_code, reason = "what writes carry")]
     Json(Bytes),
     /// A form of credentials: never logged, never shown.
     SecretForm(SecretString),

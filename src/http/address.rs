@@ -39,8 +39,7 @@ impl Addresses {
         };
         let root = root.ok_or_else(|| {
             let message = format!("server \"{}\" has no option \"base_url\"", self.server);
-            Error::new(Kind::MissingOption, message)
-                .hint("ALTER SERVER … OPTIONS (ADD base_url 'https://…');")
+            Error::new(Kind::MissingOption, message).hint("ALTER SERVER … OPTIONS (ADD base_url 'https://…');")
         })?;
         let url = join(root, &request.path)?;
         self.check(&url)?;
@@ -69,10 +68,7 @@ impl Addresses {
                 Err(Error::new(Kind::BadOption, message)
                     .hint("Use https://, or set the server option allow_insecure 'true' to try things out."))
             }
-            other => Err(Error::new(
-                Kind::BadOption,
-                format!("\"{other}:\" is no scheme of an API; https: is"),
-            )),
+            other => Err(Error::new(Kind::BadOption, format!("\"{other}:\" is no scheme of an API; https: is"))),
         }
     }
 }
@@ -83,9 +79,10 @@ pub fn origin(url: &Url) -> String {
 }
 
 fn parse(option: &str, url: Option<&str>) -> Result<Option<Url>> {
-    let url = url.map(Url::parse).transpose().map_err(|error| {
-        Error::new(Kind::BadOption, format!("option \"{option}\" is no URL: {error}"))
-    })?;
+    let url = url
+        .map(Url::parse)
+        .transpose()
+        .map_err(|error| Error::new(Kind::BadOption, format!("option \"{option}\" is no URL: {error}")))?;
     Ok(url)
 }
 
@@ -100,9 +97,7 @@ fn join(root: &Url, path: &str) -> Result<Url> {
 
 fn matches(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
-        Some(domain) if domain.starts_with('.') => {
-            host.strip_suffix(domain).is_some_and(|sub| !sub.is_empty())
-        }
+        Some(domain) if domain.starts_with('.') => host.strip_suffix(domain).is_some_and(|sub| !sub.is_empty()),
         _ => host == pattern,
     }
 }

@@ -28,7 +28,6 @@ pub struct Client {
     http: reqwest::Client,
     timeout: Duration,
     connect_timeout: Duration,
-    largest_body: usize,
 }
 
 impl Client {
@@ -46,16 +45,20 @@ impl Client {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(server.max_concurrency as usize)
             .tcp_keepalive(Duration::from_secs(60));
-        for authority in server.ca_file.iter().map(|file| authorities(file)) {
-            for certificate in authority? {
+        if let Some(file) = &server.ca_file {
+            for certificate in authorities(file)? {
                 builder = builder.add_root_certificate(certificate);
             }
         }
-        let http = builder.build().map_err(|error| {
-            let reason = fault::innermost(&error);
-            Error::new(Kind::BadOption, format!("the HTTP client cannot be set up: {reason}"))
+        let http = builder.build().map_err(|error| match &server.ca_file {
+            // That it is PEM is known, but not until now what is inside.
+            Some(file) => bad_ca_file("cannot use the certificates in", file),
+            None => {
+                let reason = fault::innermost(&error);
+                Error::new(Kind::Internal, format!("the HTTP client cannot be set up: {reason}"))
+            }
         })?;
-        Ok(Client { http, timeout, connect_timeout, largest_body: LARGEST_BODY })
+        Ok(Client { http, timeout, connect_timeout })
     }
 
     /// Sends a request once. The token, if any, goes along.
@@ -71,13 +74,10 @@ impl Client {
             let fault = |error| fault::setback(error, url, self.connect_timeout);
             let mut answer = self.http.execute(built).await.map_err(fault)?;
             let status = answer.status();
-            if status.is_redirection()
-                && status != StatusCode::NOT_MODIFIED
-                && status != StatusCode::MULTIPLE_CHOICES
-            {
+            if status.is_redirection() && status != StatusCode::NOT_MODIFIED && status != StatusCode::MULTIPLE_CHOICES {
                 return Err(redirected(&answer));
             }
-            let mut body = Collected::new(self.largest_body);
+            let mut body = Collected::new(LARGEST_BODY);
             while let Some(chunk) = answer.chunk().await.map_err(fault)? {
                 account.count_bytes(chunk.len());
                 body.add(chunk)?;
@@ -95,31 +95,22 @@ impl Client {
         }
     }
 
-    fn build(
-        &self,
-        request: &Request,
-        url: &Url,
-        token: Option<&SecretString>,
-    ) -> Result<reqwest::Request> {
+    fn build(&self, request: &Request, url: &Url, token: Option<&SecretString>) -> Result<reqwest::Request> {
         let mut built = reqwest::Request::new(request.method.clone(), url.clone());
         let headers = built.headers_mut();
         if let Some(body) = &request.body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(body)));
         }
         for (name, value) in &request.headers {
-            let value = HeaderValue::from_str(value).map_err(|_| {
-                Error::new(Kind::Malformed, format!("the HTTP header {name} cannot hold its value"))
-            })?;
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| Error::new(Kind::Malformed, format!("the HTTP header {name} cannot hold its value")))?;
             headers.insert(*name, value);
         }
         if let Some(token) = token {
             let bearer = format!("Bearer {}", token.expose_secret());
             let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| {
-                Error::new(
-                    Kind::Credentials,
-                    "the access token has characters that no HTTP header can hold",
-                )
-                .hint("Check the user mapping's option token for line breaks.")
+                Error::new(Kind::Credentials, "the access token has characters that no HTTP header can hold")
+                    .hint("Check the user mapping's option token for line breaks.")
             })?;
             bearer.set_sensitive(true);
             headers.insert(AUTHORIZATION, bearer);
@@ -141,29 +132,23 @@ fn content_type(body: &Body) -> &'static str {
 
 /// Reads the certificates of `ca_file`.
 fn authorities(file: &str) -> Result<Vec<Certificate>> {
-    let bad = |problem: String| {
-        Error::new(Kind::BadOption, format!("option \"ca_file\": {problem} \"{file}\""))
-    };
-    let pem = std::fs::read(file)
-        .map_err(|error| bad(format!("cannot read ({})", error.kind())))?;
-    let certificates = Certificate::from_pem_bundle(&pem)
-        .map_err(|_| bad("no certificates in PEM form in".to_owned()))?;
-    if certificates.is_empty() {
-        return Err(bad("no certificates in PEM form in".to_owned()));
-    }
-    Ok(certificates)
+    let pem = std::fs::read(file).map_err(|error| bad_ca_file(&format!("cannot read ({})", error.kind()), file))?;
+    Certificate::from_pem_bundle(&pem)
+        .ok()
+        .filter(|certificates| !certificates.is_empty())
+        .ok_or_else(|| bad_ca_file("no certificates in PEM form in", file))
+}
+
+fn bad_ca_file(problem: &str, file: &str) -> Error {
+    Error::new(Kind::BadOption, format!("option \"ca_file\": {problem} \"{file}\""))
 }
 
 fn redirected(answer: &reqwest::Response) -> Setback {
     let location = answer.headers().get(reqwest::header::LOCATION);
-    let target = location
-        .and_then(|location| location.to_str().ok())
-        .and_then(|location| answer.url().join(location).ok());
-    let mut error = Error::new(
-        Kind::Unreadable,
-        format!("the API redirects (HTTP {})", answer.status().as_u16()),
-    )
-    .hint("Check base_url and login_url: no redirect is followed.");
+    let target =
+        location.and_then(|location| location.to_str().ok()).and_then(|location| answer.url().join(location).ok());
+    let mut error = Error::new(Kind::Unreadable, format!("the API redirects (HTTP {})", answer.status().as_u16()))
+        .hint("Check base_url and login_url: no redirect is followed.");
     if let Some(target) = target {
         error = error.detail(format!("It names {}.", origin(&target)));
     }
@@ -204,5 +189,34 @@ impl Collected {
 
     fn bytes(self) -> Bytes {
         if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_refused_as_soon_as_it_grows_beyond_the_cap() {
+        let mut body = Collected::new(1 << 20);
+        let chunk = Bytes::from(vec![b'x'; 400 << 10]);
+        assert!(body.add(chunk.clone()).is_ok() && body.add(chunk.clone()).is_ok());
+        let setback = body.add(chunk).unwrap_err();
+        assert_eq!(setback.error.kind(), Kind::TooLarge);
+        assert_eq!(setback.error.message(), "the answer is larger than 1 MiB");
+        assert!(setback.perhaps_done && !setback.passing);
+    }
+
+    #[test]
+    fn a_body_is_put_together_in_order_and_one_piece_is_not_copied() {
+        let piece = Bytes::from("one".to_owned());
+        let mut body = Collected::new(100);
+        body.add(piece.clone()).unwrap();
+        assert_eq!(body.bytes().as_ptr(), piece.as_ptr());
+        let mut body = Collected::new(100);
+        for piece in ["one", "", "two", "three"] {
+            body.add(Bytes::from_static(piece.as_bytes())).unwrap();
+        }
+        assert_eq!(body.bytes(), "onetwothree");
     }
 }

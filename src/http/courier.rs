@@ -10,10 +10,10 @@ use super::client::Client;
 use super::limiter::Limiter;
 use super::meter::Account;
 use super::retry::{Policy, Setback, Tries, retry_after};
+use super::scrub::rewrite;
 use super::token::Key;
 use crate::connector::contract::{Connector, Verdict};
 use crate::connector::wire::{Host, Request, Response};
-use super::scrub::rewrite;
 use crate::error::{Error, Kind, Result};
 
 /// Characters of a URL that an error shows.
@@ -49,23 +49,22 @@ impl From<Setback> for Failure {
 
 impl Courier {
     /// Sends a request, again if need be, until its answer is good or there is no hope of one.
-    pub async fn deliver(
-        &self,
-        request: &Request,
-        key: Option<&Key>,
-        account: &Account,
-    ) -> Result<Response, Denial> {
+    pub async fn deliver(&self, request: &Request, key: Option<&Key>, account: &Account) -> Result<Response, Denial> {
         let instance = key.and_then(|key| key.instance.as_ref());
         let url = self.addresses.resolve(request, instance).map_err(Denial::Final)?;
         let mut tries = Tries::new(self.policy);
         loop {
-            let setback = match self.attempt(request, &url, key, account).await {
+            let mut setback = match self.attempt(request, &url, key, account).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Renew(error)) => {
                     return Err(Denial::Renew(error.request(label(request, &url))));
                 }
                 Err(Failure::Setback(setback)) => setback,
             };
+            if request.host == Host::Login && !request.idempotent && setback.perhaps_done {
+                // It may have used up a refresh token, so it is not sent again; but no record is in doubt.
+                setback = Setback::lasting(setback.error);
+            }
             let wait = tries
                 .after(setback, request.idempotent)
                 .map_err(|error| Denial::Final(error.request(label(request, &url))))?;

@@ -49,17 +49,13 @@ fn dropped(message: String) -> Setback {
 fn not_connected(cause: &Cause, timeout: Option<Duration>, url: &Url) -> Setback {
     let host = authority(url);
     let (reason, hint, passing) = match (timeout, cause) {
-        (Some(timeout), _) => {
-            (format!("no connection within {} s", timeout.as_secs_f64()), None, true)
-        }
+        (Some(timeout), _) => (format!("no connection within {} s", timeout.as_secs_f64()), None, true),
         (None, Cause::UnknownIssuer) => (
             "its certificate is not signed by an authority that is known here".to_owned(),
             Some("The server option ca_file names a file (PEM) with more authorities."),
             false,
         ),
-        (None, Cause::Certificate(text)) => {
-            (format!("its certificate is not accepted: {text}"), None, false)
-        }
+        (None, Cause::Certificate(text)) => (format!("its certificate is not accepted: {text}"), None, false),
         (None, Cause::NoTls) => ("it does not speak TLS".to_owned(), None, false),
         (None, Cause::NoSuchName) => {
             let hint = "Check the host in base_url and login_url.";

@@ -66,13 +66,11 @@ impl Budget {
 
     /// Takes one request from the budget.
     fn take(&self) -> Result<()> {
-        let one_more =
-            |sent: u32| (self.max == 0 || sent < self.max).then(|| sent.saturating_add(1));
+        let one_more = |sent: u32| (self.max == 0 || sent < self.max).then(|| sent.saturating_add(1));
         self.sent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map_or_else(
             |_| {
                 let message = format!("this statement may send at most {} requests", self.max);
-                Err(Error::new(Kind::Quota, message)
-                    .hint("The setting sequin_fdw.max_requests says so; 0 lifts it."))
+                Err(Error::new(Kind::Quota, message).hint("The setting sequin_fdw.max_requests says so; 0 lifts it."))
             },
             |_| Ok(()),
         )
@@ -92,6 +90,7 @@ pub struct Account {
 
 impl Account {
     /// An account with a fresh meter.
+    #[cfg(test)]
     pub fn new(totals: Arc<Meter>, budget: Arc<Budget>) -> Account {
         Account { meter: Arc::default(), totals, budget }
     }

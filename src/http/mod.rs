@@ -31,7 +31,3 @@ pub mod token;
 pub mod testing;
 #[cfg(test)]
 mod tests;
-
-pub use meter::{Account, Budget, Counts, Meter};
-pub use session::Session;
-pub use token::TokenStore;

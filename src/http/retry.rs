@@ -97,10 +97,8 @@ impl Tries {
 }
 
 fn outcome_unknown(cause: &Error) -> Error {
-    let mut error = Error::new(
-        Kind::OutcomeUnknown,
-        format!("it is not known whether the API has done what was asked: {cause}"),
-    );
+    let mut error =
+        Error::new(Kind::OutcomeUnknown, format!("it is not known whether the API has done what was asked: {cause}"));
     if let Some(detail) = cause.detail_text() {
         error = error.detail(detail);
     }
@@ -161,8 +159,7 @@ mod tests {
     fn what_must_not_be_sent_twice_is_sent_again_only_if_surely_not_done() {
         let mut tries = Tries::new(Policy::new(4));
         assert!(tries.after(passing(None), false).is_ok());
-        let error =
-            tries.after(Setback { perhaps_done: true, ..passing(None) }, false).unwrap_err();
+        let error = tries.after(Setback { perhaps_done: true, ..passing(None) }, false).unwrap_err();
         assert_eq!(error.kind(), Kind::OutcomeUnknown);
         assert!(error.message().ends_with(": busy"));
     }

@@ -45,12 +45,14 @@ impl Scrubber {
     /// The error with `***` in place of secrets.
     pub fn clean(&self, error: Error) -> Error {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let secrets: Vec<&str> =
-            tokens.iter().chain(&self.fixed).map(|secret| secret.expose_secret()).collect();
+        let secrets: Vec<&str> = tokens.iter().chain(&self.fixed).map(|secret| secret.expose_secret()).collect();
         rewrite(&error, error.kind(), |text| {
-            secrets.iter().fold(text.to_owned(), |text, secret| {
-                if text.contains(secret) { text.replace(secret, "***") } else { text }
-            })
+            secrets.iter().fold(
+                text.to_owned(),
+                |text, secret| {
+                    if text.contains(secret) { text.replace(secret, "***") } else { text }
+                },
+            )
         })
     }
 }
@@ -92,12 +94,9 @@ mod tests {
 
     #[test]
     fn secrets_and_learned_tokens_vanish_from_every_text_in_every_spelling() {
-        let map = [
-            ("client_secret", "s3cr&t/value"),
-            ("password", "s3cr&t/value plus \"token\""),
-            ("client_id", "abc"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let map =
+            [("client_secret", "s3cr&t/value"), ("password", "s3cr&t/value plus \"token\""), ("client_id", "abc")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let scrubber = Scrubber::new(&Credentials::read(map.into()));
         scrubber.learn(&"00D!token".to_owned().into());
         let error = Error::new(Kind::Credentials, "abc: s3cr&t/value is wrong")

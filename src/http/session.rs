@@ -58,12 +58,7 @@ impl Session {
         });
         let scrubber = Arc::new(Scrubber::new(&credentials));
         let keyring = Keyring::new(courier.clone(), credentials, store, scrubber.clone());
-        Ok(Session {
-            courier,
-            keyring: Arc::new(keyring),
-            scrubber,
-            max_concurrency: server.max_concurrency,
-        })
+        Ok(Session { courier, keyring: Arc::new(keyring), scrubber, max_concurrency: server.max_concurrency })
     }
 
     /// Requests that may be under way at once.
@@ -74,12 +69,7 @@ impl Session {
     /// Runs a job to its end and hands each result to `sink`, which takes its time to ask for less.
     ///
     /// An error of the sink ends the job and comes back as it is.
-    pub async fn run<T, F>(
-        &self,
-        job: Job<T>,
-        account: &Account,
-        sink: impl FnMut(T) -> F + Send,
-    ) -> Result<()>
+    pub async fn run<T, F>(&self, job: Job<T>, account: &Account, sink: impl FnMut(T) -> F + Send) -> Result<()>
     where
         T: Send,
         F: Future<Output = Result<()>> + Send,
@@ -91,12 +81,7 @@ impl Session {
         })
     }
 
-    async fn play<T, F>(
-        &self,
-        mut job: Job<T>,
-        account: &Account,
-        mut sink: impl FnMut(T) -> F + Send,
-    ) -> Result<()>
+    async fn play<T, F>(&self, mut job: Job<T>, account: &Account, mut sink: impl FnMut(T) -> F + Send) -> Result<()>
     where
         T: Send,
         F: Future<Output = Result<()>> + Send,
@@ -122,11 +107,7 @@ impl Session {
     }
 
     /// Sends a request; once more with a new token, if the first one is worn out.
-    async fn answer(
-        &self,
-        request: &Request,
-        account: &Account,
-    ) -> Result<(Response, Option<String>)> {
+    async fn answer(&self, request: &Request, account: &Account) -> Result<(Response, Option<String>)> {
         if !request.authorized {
             let response = self.courier.deliver(request, None, account).await;
             return Ok((response.map_err(Denial::refused)?, self.courier.label(request, None)));

@@ -84,9 +84,7 @@ impl Server {
     /// Answers in this order whatever is asked, and with 418 after that.
     pub fn script(replies: impl IntoIterator<Item = Reply>) -> Server {
         let replies = Mutex::new(replies.into_iter().collect::<VecDeque<_>>());
-        Server::start(move |_| {
-            replies.lock().unwrap().pop_front().unwrap_or_else(|| status(418))
-        })
+        Server::start(move |_| replies.lock().unwrap().pop_front().unwrap_or_else(|| status(418)))
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -212,6 +210,7 @@ impl Connector for Toy {
             host: Host::Login,
             body: Some(Body::SecretForm(format!("refresh={refresh}").into())),
             authorized: false,
+            idempotent: false,
             ..Request::get("/token?client_secret=in-the-query")
         };
         Ok(once(request, |response| {
@@ -230,12 +229,7 @@ impl Connector for Toy {
     fn classify(&self, response: &Response) -> Verdict {
         let text = String::from_utf8_lossy(&response.body);
         let fail = |kind| Error::new(kind, format!("the API says: {text}"));
-        let retry = |error, perhaps_done, throttled| Verdict::Retry {
-            error,
-            after: None,
-            perhaps_done,
-            throttled,
-        };
+        let retry = |error, perhaps_done, throttled| Verdict::Retry { error, after: None, perhaps_done, throttled };
         match response.status.as_u16() {
             200..=299 => Verdict::Good,
             400 => Verdict::Fail(fail(Kind::Credentials)),
@@ -273,8 +267,7 @@ pub fn gets<'a>(paths: impl IntoIterator<Item = &'a str>) -> Job<String> {
 /// A write that must not be sent twice.
 pub fn post(path: &str) -> Job<String> {
     let body = Some(Body::Json("{}".into()));
-    let request =
-        Request { method: reqwest::Method::POST, body, idempotent: false, ..Request::get(path) };
+    let request = Request { method: reqwest::Method::POST, body, idempotent: false, ..Request::get(path) };
     Box::new(Requests([request].into()))
 }
 
@@ -305,7 +298,6 @@ pub struct Setup {
     pub credentials: Credentials,
     pub allowed: Vec<String>,
     pub store: Arc<dyn TokenStore>,
-    pub patience: Duration,
 }
 
 impl Setup {
@@ -315,7 +307,6 @@ impl Setup {
             credentials: credentials([("token", "fixed-token")]),
             allowed: Vec::new(),
             store: Arc::new(()),
-            patience: Duration::from_secs(60),
         }
     }
 
@@ -328,7 +319,6 @@ impl Setup {
         let policy = Policy {
             first_wait: Duration::from_millis(1),
             longest_wait: Duration::from_millis(4),
-            patience: self.patience,
             ..Policy::new(self.options.max_retries)
         };
         let Setup { options, credentials, allowed, store, .. } = self;

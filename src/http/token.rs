@@ -90,11 +90,7 @@ impl Keyring {
     }
 
     /// A key that is not `stale`: the one at hand, or a new one.
-    pub async fn key(
-        self: &Arc<Self>,
-        stale: Option<&Key>,
-        account: &Account,
-    ) -> Result<Arc<Key>> {
+    pub async fn key(self: &Arc<Self>, stale: Option<&Key>, account: &Account) -> Result<Arc<Key>> {
         let stale = stale.map(|key| key.number);
         let asked = Instant::now();
         if let Some(answer) = self.at_hand(&mut *self.state.lock().await, stale, asked) {
@@ -111,18 +107,13 @@ impl Keyring {
             answer
         };
         // A task of its own, so that it outlives whoever waits for it.
-        tokio::spawn(sign_in).await.unwrap_or_else(|_| {
-            Err(Error::new(Kind::Internal, "signing in ended without a token or an error"))
-        })
+        tokio::spawn(sign_in)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "signing in ended without a token or an error")))
     }
 
     /// The answer, if nobody has to be asked.
-    fn at_hand(
-        &self,
-        state: &mut State,
-        stale: Option<u64>,
-        asked: Instant,
-    ) -> Option<Result<Arc<Key>>> {
+    fn at_hand(&self, state: &mut State, stale: Option<u64>, asked: Instant) -> Option<Result<Arc<Key>>> {
         if state.unsaved
             && let Some(refresh) = state.refresh.clone()
             && let Err(error) = self.save(state, &refresh)
@@ -138,9 +129,7 @@ impl Keyring {
         // Many wait for one sign-in. If it fails, it fails for all: asking once more for each of them
         // could lock the account.
         match &state.failure {
-            Some((failed, error)) if asked < *failed && error.kind() != Kind::Quota => {
-                Some(Err(error.clone()))
-            }
+            Some((failed, error)) if asked < *failed && error.kind() != Kind::Quota => Some(Err(error.clone())),
             _ => None,
         }
     }
@@ -186,16 +175,12 @@ impl Keyring {
     }
 
     /// Plays the connector's sign-in. Also tells whether it went without a request.
-    async fn converse(
-        &self,
-        refresh: Option<&SecretString>,
-        account: &Account,
-    ) -> Result<(Token, bool)> {
+    async fn converse(&self, refresh: Option<&SecretString>, account: &Account) -> Result<(Token, bool)> {
         let connector = &self.courier.connector;
-        let mut job = connector.sign_in(&self.credentials, refresh, SystemTime::now())?;
         if let Some(refresh) = refresh {
             self.scrubber.learn(refresh);
         }
+        let mut job = connector.sign_in(&self.credentials, refresh, SystemTime::now())?;
         let (mut last, mut label, mut fixed) = (None, None, true);
         loop {
             let step = job.next(last.take()).map_err(|error| match label.take() {

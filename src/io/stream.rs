@@ -9,7 +9,9 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use super::queue::{Feed, Queue};
 use crate::connector::machine::Job;
 use crate::error::{Error, Kind, Result};
-use crate::http::{Account, Session};
+use crate::http::meter::Account;
+use crate::http::session::Session;
+use crate::query::page::Weigh;
 
 /// Results in order of arrival. Dropping it aborts its requests and closes their connections.
 pub struct Stream<T> {
@@ -30,33 +32,28 @@ impl<T> Drop for Stream<T> {
     }
 }
 
-/// What a result counts: bytes for the cap, rows for the meter.
-pub type Scale<T> = fn(&T) -> (usize, usize);
-
 /// Starts jobs on the I/O thread. The first error ends them all.
-pub fn start<T: Send + 'static>(
+pub fn start<T: Weigh + Send + 'static>(
     thread: &Handle,
     session: Arc<Session>,
     jobs: Vec<Job<T>>,
     account: Account,
     queue: Queue<T>,
-    scale: Scale<T>,
 ) -> Stream<T> {
     let queue = Arc::new(queue);
     let feed = Feed(queue.clone());
     let task = thread.spawn(async move {
-        let end = run(&session, jobs, &account, &feed, scale).await;
+        let end = run(&session, jobs, &account, &feed).await;
         feed.0.end(end);
     });
     Stream { queue, task: task.abort_handle() }
 }
 
-async fn run<T: Send + 'static>(
+async fn run<T: Weigh + Send + 'static>(
     session: &Arc<Session>,
     jobs: Vec<Job<T>>,
     account: &Account,
     feed: &Feed<T>,
-    scale: Scale<T>,
 ) -> Result<()> {
     // Dropped with this future, and its tasks with it.
     let mut running = JoinSet::new();
@@ -66,9 +63,9 @@ async fn run<T: Send + 'static>(
         }
         let (session, account, queue) = (session.clone(), account.clone(), feed.0.clone());
         running.spawn(async move {
-            let sink = |result| {
-                let (weight, rows) = scale(&result);
-                account.count_rows(rows);
+            let sink = |result: T| {
+                account.count_rows(result.rows());
+                let weight = result.weight();
                 let queue = queue.clone();
                 async move {
                     queue.put(result, weight).await;
@@ -88,8 +85,6 @@ fn ended(task: Option<Result<Result<()>, JoinError>>) -> Result<()> {
     match task {
         None => Ok(()),
         Some(Ok(end)) => end,
-        Some(Err(_)) => {
-            Err(Error::new(Kind::Internal, "a task of the I/O thread ended before its time"))
-        }
+        Some(Err(_)) => Err(Error::new(Kind::Internal, "a task of the I/O thread ended before its time")),
     }
 }

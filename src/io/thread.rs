@@ -10,11 +10,12 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use super::queue::{CAP, Queue};
-use super::stream::{Scale, Stream, start};
+use super::stream::{Stream, start};
 use super::wake::Wake;
 use crate::connector::machine::Job;
 use crate::error::{Error, Kind, Result};
-use crate::http::{Account, Session};
+use crate::http::meter::Account;
+use crate::http::session::Session;
 use crate::query::page::Weigh;
 
 /// How long dropping waits for the thread.
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 pub struct Io {
     thread: Handle,
-    wake: Arc<Wake>,
+    pub(super) wake: Arc<Wake>,
     ending: Mutex<Option<Ending>>,
 }
 
@@ -36,9 +37,8 @@ impl Io {
     pub fn start(spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> Result<()>) -> Result<Io> {
         let wake = Arc::new(Wake::new()?);
         let runtime = Builder::new_current_thread().enable_io().enable_time().build();
-        let runtime = runtime.map_err(|error| {
-            Error::new(Kind::Internal, format!("the I/O thread cannot be set up: {error}"))
-        })?;
+        let runtime =
+            runtime.map_err(|error| Error::new(Kind::Internal, format!("the I/O thread cannot be set up: {error}")))?;
         let thread = runtime.handle().clone();
         let (ask, asked) = oneshot::channel();
         let (tell, told) = sync_channel(1);
@@ -71,28 +71,8 @@ impl Io {
         jobs: Vec<Job<T>>,
         account: Account,
     ) -> Stream<T> {
-        self.start_stream(session, jobs, account, |result| (result.weight(), result.rows()))
-    }
-
-    /// Runs one job whose results are few and small: a description, a count.
-    pub fn ask<T: Send + 'static>(
-        &self,
-        session: Arc<Session>,
-        job: Job<T>,
-        account: Account,
-    ) -> Stream<T> {
-        self.start_stream(session, vec![job], account, |_| (0, 0))
-    }
-
-    fn start_stream<T: Send + 'static>(
-        &self,
-        session: Arc<Session>,
-        jobs: Vec<Job<T>>,
-        account: Account,
-        scale: Scale<T>,
-    ) -> Stream<T> {
         let queue = Queue::new(self.wake.clone(), CAP);
-        start(&self.thread, session, jobs, account, queue, scale)
+        start(&self.thread, session, jobs, account, queue)
     }
 
     /// Ends the thread: aborts all requests, closes all connections. Waits for it, but not for long.

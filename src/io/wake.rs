@@ -32,6 +32,12 @@ impl Wake {
         self.near.as_raw_fd()
     }
 
+    /// The backend's end once more, for tests that wait on it without `unsafe`.
+    #[cfg(test)]
+    pub fn twin(&self) -> UnixStream {
+        self.near.try_clone().unwrap()
+    }
+
     /// Makes the descriptor readable.
     pub fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {

@@ -10,7 +10,6 @@ use crate::schema::{Capabilities, Field, Object, Operations, Reference};
 
 /// A foreign table: the object behind it, and which column shows which field.
 pub struct Table {
-    pub schema: String,
     pub name: String,
     pub server: pg_sys::Oid,
     /// Its fields are the table's columns, dropped ones left out.
@@ -57,7 +56,6 @@ impl Table {
             fields.push(field(name, attribute.atttypid, &own)?);
         }
         Ok(Table {
-            schema: relation.namespace().to_owned(),
             name: relation.name().to_owned(),
             server: foreign.serverid,
             object: Object {
@@ -112,11 +110,17 @@ pub fn server(oid: pg_sys::Oid) -> Result<ServerOptions> {
     ServerOptions::read(&name, &option_map(server.options))
 }
 
-/// What the user mapping of a user (or of PUBLIC) holds. Postgres's own error if there is none.
-pub fn credentials(user: pg_sys::Oid, server: pg_sys::Oid) -> Credentials {
+/// A user mapping.
+pub struct Mapping {
+    pub oid: pg_sys::Oid,
+    pub credentials: Credentials,
+}
+
+/// The user mapping of a user, or of PUBLIC. Postgres's own error if there is none.
+pub fn mapping(user: pg_sys::Oid, server: pg_sys::Oid) -> Mapping {
     // SAFETY: a catalogue look-up that errors if there is no mapping.
     let mapping = unsafe { &*pg_sys::GetUserMapping(user, server) };
-    Credentials::read(option_map(mapping.options))
+    Mapping { oid: mapping.umid, credentials: Credentials::read(option_map(mapping.options)) }
 }
 
 /// A list of `DefElem`s.

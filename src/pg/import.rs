@@ -14,7 +14,7 @@ use super::session::Remote;
 use crate::connector::contract::Listing;
 use crate::error::{Error, Kind, Result, nearest};
 use crate::schema::naming::{Naming, UniqueNames};
-use crate::schema::{Field, Object};
+use crate::schema::{Field, Object, Reference};
 use crate::value::Type;
 
 /// Which tables a statement asks for.
@@ -161,14 +161,16 @@ fn create_table(table: &str, object: &Object, server: &str, naming: Naming) -> S
 }
 
 fn column(name: &str, field: &Field) -> String {
-    let mut options = vec![("field", field.name.clone()), ("type", field.remote_type.clone())];
-    if field.key {
-        options.push(("key", "true".to_owned()));
-    }
-    if let Some(reference) = &field.references {
-        options.push(("references", reference.format()));
-    }
-    options.push(("capabilities", field.capabilities.format()));
+    let key = if field.key { "true" } else { "" };
+    let reference = field.references.as_ref().map(Reference::format).unwrap_or_default();
+    let mut options = vec![
+        ("field", field.name.clone()),
+        ("type", field.remote_type.clone()),
+        ("key", key.to_owned()),
+        ("references", reference),
+        ("capabilities", field.capabilities.format()),
+    ];
+    options.retain(|(_, value)| !value.is_empty());
     // Other fields may be hidden from the user by the API's own permissions, and then are NULL.
     let not_null = if field.key { " NOT NULL" } else { "" };
     format!("{} {} {}{not_null}", identifier(name), sql_type(field.ty, &field.remote_type), options_clause(&options))

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::ptr;
-use std::sync::Arc;
 
 use pgrx::{PgList, pg_sys};
 
@@ -15,14 +14,15 @@ use super::lower::Lowering;
 use super::node::{self, Node};
 use super::scan_plan::ScanPlan;
 use super::{memory, settings, version};
-use crate::connector::{self, contract::Connector};
+use crate::connector;
 use crate::error::{Error, Kind, Result};
 use crate::query::ask::{Access, Ask, Read};
 use crate::query::predicate::{Operand, Predicate};
 use crate::query::push::Support;
 
-/// What one request costs, in the planner's units (a sequential page is 1): about 50 ms.
-const REQUEST_COST: f64 = 5_000.0;
+/// What one request costs, in the planner's units: as much as some thousand records, yet little enough that
+/// a scan of some hundred pages does not set off JIT compilation (`jit_above_cost`).
+const REQUEST_COST: f64 = 500.0;
 /// What it costs to transfer and decode one record.
 const RECORD_COST: f64 = 0.1;
 /// Rows of an object of which nothing is known.
@@ -31,7 +31,6 @@ const DEFAULT_ROWS: f64 = 1_000.0;
 /// A foreign table in a query being planned. Hangs on `RelOptInfo.fdw_private`.
 pub struct Relation<'p> {
     table: Table,
-    connector: Arc<dyn Connector>,
     clauses: Vec<Clause<'p>>,
     args: Vec<Node<'p>>,
     access: Access,
@@ -64,12 +63,18 @@ impl<'p> Relation<'p> {
         });
         let conditions: Vec<_> = conditions.collect();
         let args = lowering.args;
-        let ask = Ask { fields: table.object.fields.clone(), clauses: conditions };
+        // SAFETY: the relation's own target and restrictions, live expressions.
+        let needed = unsafe {
+            let conditions = node::list(clauses.iter().map(|clause| clause.condition.as_ptr()));
+            attributes(&table, (*rel).relid, &[(*(*rel).reltarget).exprs, conditions])
+        };
+        let fields = needed.iter().map(|(_, field)| table.object.fields[*field].clone()).collect();
+        let ask = Ask { fields, clauses: conditions };
         let access = connector.accesses(&table.object, &ask).into_iter().next();
         let access = access
             .filter(|access| access.covers.len() == clauses.len())
             .ok_or_else(|| Error::new(Kind::Internal, format!("{} offers no access", connector.title())))?;
-        Ok(Relation { table, connector, clauses, args, access, records: 0.0 })
+        Ok(Relation { table, clauses, args, access, records: 0.0 })
     }
 
     /// Whether the API decides every condition exactly.

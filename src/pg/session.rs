@@ -53,9 +53,11 @@ impl Remote {
     /// The session of a user with a server; options and credentials are read anew, so that an ALTER counts
     /// from the next scan on.
     pub fn open(server_oid: pg_sys::Oid, user: pg_sys::Oid) -> Result<Remote> {
+        let mapping = catalog::mapping(user, server_oid);
+        let token_file = TokenFile::new(&mapping);
         let origin = Origin {
             server: catalog::server(server_oid)?,
-            credentials: catalog::credentials(user, server_oid),
+            credentials: mapping.credentials,
             allowed_hosts: settings::allowed_hosts(),
         };
         let io = wait::io()?;
@@ -72,7 +74,7 @@ impl Remote {
                 origin.server.clone(),
                 origin.credentials.clone(),
                 origin.allowed_hosts.clone(),
-                Arc::new(TokenFile::new(server_oid, user, &origin.credentials)),
+                Arc::new(token_file),
             )?;
             let totals = sessions.totals.entry(origin.server.server.clone()).or_default();
             let remote = Remote { connector, session: Arc::new(session), totals: Arc::clone(totals), io };

@@ -2,12 +2,10 @@
 //!
 //! An API with refresh token rotation takes each token once and answers with the next. The user mapping
 //! keeps the first; a backend that starts later needs the newest. The catalogue cannot hold it, since a
-//! rollback would bring the used one back. The file's name depends on the configured token: setting a new
-//! one in the user mapping starts anew.
+//! rollback would bring the used one back. The file names the token that its own descends from, so that
+//! a new one in the user mapping starts anew.
 
-use std::collections::hash_map::DefaultHasher;
 use std::fs;
-use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
@@ -15,41 +13,43 @@ use std::path::PathBuf;
 use pgrx::pg_sys;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::catalog::Mapping;
 use super::memory::text;
 use crate::error::{Error, Kind, Result};
 use crate::http::token::TokenStore;
-use crate::options::Credentials;
 
-/// The file of one user mapping; no file if the mapping has no refresh token.
-pub struct TokenFile(Option<PathBuf>);
+/// The file of one user mapping.
+pub struct TokenFile {
+    path: PathBuf,
+    /// The user mapping's own refresh token. Without one there is nothing to keep.
+    configured: Option<SecretString>,
+}
 
 impl TokenFile {
-    pub fn new(server: pg_sys::Oid, user: pg_sys::Oid, credentials: &Credentials) -> Self {
-        let configured = credentials.get("refresh_token");
-        TokenFile(configured.map(|token| {
-            let mut hasher = DefaultHasher::new();
-            token.expose_secret().hash(&mut hasher);
-            // SAFETY: reads two globals that are set before any statement runs.
-            let (data, database) = unsafe { (text(pg_sys::DataDir), pg_sys::MyDatabaseId) };
-            PathBuf::from(data).join("sequin_fdw").join(format!(
-                "{}.{}.{}.{:016x}",
-                database.to_u32(),
-                server.to_u32(),
-                user.to_u32(),
-                hasher.finish()
-            ))
-        }))
+    pub fn new(mapping: &Mapping) -> Self {
+        // SAFETY: reads two globals that are set before any statement runs.
+        let (data, database) = unsafe { (text(pg_sys::DataDir), pg_sys::MyDatabaseId) };
+        let name = format!("{}.{}", database.to_u32(), mapping.oid.to_u32());
+        TokenFile {
+            path: PathBuf::from(data).join("sequin_fdw").join(name),
+            configured: mapping.credentials.get("refresh_token").cloned(),
+        }
     }
 }
 
 impl TokenStore for TokenFile {
     fn load(&self) -> Option<SecretString> {
-        let kept = fs::read_to_string(self.0.as_ref()?).ok()?;
-        (!kept.is_empty()).then(|| kept.into())
+        let configured = self.configured.as_ref()?.expose_secret();
+        let kept = SecretString::from(fs::read_to_string(&self.path).ok()?);
+        let (origin, newest) = serde_json::from_str::<(String, String)>(kept.expose_secret()).ok()?;
+        (origin == configured).then(|| newest.into())
     }
 
     fn save(&self, token: &SecretString) -> Result<()> {
-        let Some(path) = &self.0 else { return Ok(()) };
+        let Some(configured) = &self.configured else { return Ok(()) };
+        let kept = serde_json::json!([configured.expose_secret(), token.expose_secret()]);
+        let kept = SecretString::from(kept.to_string());
+        let path = &self.path;
         let write = || {
             if let Some(directory) = path.parent() {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -57,7 +57,7 @@ impl TokenStore for TokenFile {
             // Another backend reads the old file or the new one, never half of one.
             let fresh = path.with_extension(format!("{}.new", std::process::id()));
             let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-            file.write_all(token.expose_secret().as_bytes())?;
+            file.write_all(kept.expose_secret().as_bytes())?;
             file.sync_all()?;
             fs::rename(fresh, path)
         };

@@ -18,13 +18,6 @@ pub struct Object {
     pub estimated_rows: Option<u64>,
 }
 
-impl Object {
-    /// The field that is the record's key.
-    pub fn key(&self) -> Option<&Field> {
-        self.fields.iter().find(|field| field.key)
-    }
-}
-
 /// One field of an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {

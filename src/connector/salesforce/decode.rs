@@ -36,8 +36,15 @@ pub fn page(body: &[u8], fields: &[Field]) -> Result<QueryPage> {
     let text = std::str::from_utf8(body).map_err(|error| unreadable(WANTED, &error.to_string(), body))?;
     // An error of ours that has to pass through serde_json's error type.
     let ours = RefCell::new(None);
+    let twins: Vec<_> = (0..fields.len())
+        .map(|at| {
+            let same = |other: &usize| fields[*other].name.eq_ignore_ascii_case(&fields[at].name);
+            (at + 1..fields.len()).find(same)
+        })
+        .collect();
+    let records = Records { fields, twins: &twins, ours: &ours };
     let mut json = serde_json::Deserializer::from_str(text);
-    let page = json.deserialize_map(PageVisitor { fields, ours: &ours }).and_then(|page| json.end().map(|()| page));
+    let page = json.deserialize_map(PageVisitor { records }).and_then(|page| json.end().map(|()| page));
     match (page, ours.into_inner()) {
         (Ok(page), None) => Ok(page),
         (_, Some(error)) => Err(error),
@@ -46,8 +53,7 @@ pub fn page(body: &[u8], fields: &[Field]) -> Result<QueryPage> {
 }
 
 struct PageVisitor<'a> {
-    fields: &'a [Field],
-    ours: &'a RefCell<Option<Error>>,
+    records: Records<'a>,
 }
 
 impl<'de> Visitor<'de> for PageVisitor<'_> {
@@ -68,7 +74,7 @@ impl<'de> Visitor<'de> for PageVisitor<'_> {
                     return Err(A::Error::duplicate_field("records"));
                 }
                 PageKey::Records => {
-                    records = Some(map.next_value_seed(Records { fields: self.fields, ours: self.ours })?);
+                    records = Some(map.next_value_seed(self.records)?);
                 }
                 PageKey::Other => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -99,6 +105,8 @@ enum PageKey {
 #[derive(Clone, Copy)]
 struct Records<'a> {
     fields: &'a [Field],
+    /// The next column that shows the same field, if several do.
+    twins: &'a [Option<usize>],
     ours: &'a RefCell<Option<Error>>,
 }
 
@@ -151,7 +159,7 @@ impl<'de> Visitor<'de> for Record<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Records { fields, ours } = self.page;
+        let Records { fields, twins, ours } = self.page;
         let start = self.cells.len();
         self.cells.resize(start + fields.len(), Value::Null);
         self.seen.fill(false);
@@ -164,15 +172,14 @@ impl<'de> Visitor<'de> for Record<'_> {
             };
             let raw = map.next_value::<&RawValue>()?.get();
             expected = at + 1;
-            // Several columns may show one field.
-            for (twin, field) in fields.iter().enumerate().skip(at) {
-                if twin == at || field.name.eq_ignore_ascii_case(&fields[at].name) {
-                    self.cells[start + twin] = cell(field, raw).map_err(|error| {
-                        ours.borrow_mut().get_or_insert(error);
-                        A::Error::custom("a cell cannot be read")
-                    })?;
-                    self.seen[twin] = true;
-                }
+            let mut column = Some(at);
+            while let Some(at) = column {
+                self.cells[start + at] = cell(&fields[at], raw).map_err(|error| {
+                    ours.borrow_mut().get_or_insert(error);
+                    A::Error::custom("a cell cannot be read")
+                })?;
+                self.seen[at] = true;
+                column = twins[at];
             }
         }
         match self.seen.iter().position(|seen| !seen) {

@@ -97,13 +97,7 @@ fn sign_in_refused(status: StatusCode, refusal: &oauth::Refusal) -> Error {
 pub fn refusal(status: StatusCode, api: &ApiError) -> Error {
     let code = api.error_code.as_str();
     let text = what_matters(&api.message);
-    let (kind, lead, hint) = match find(code, &text) {
-        Some((kind, lead, hint)) => (kind, lead, hint),
-        None => {
-            let (kind, lead, hint) = meaning_of_status(status);
-            (kind, lead, hint)
-        }
-    };
+    let (kind, lead, hint) = find(code, &text).unwrap_or_else(|| meaning_of_status(status));
     let message = if text.is_empty() { lead.to_owned() } else { format!("{lead}: {text}") };
     let mut detail = format!("{} {}", answered(status), one_line(code));
     if !api.fields.is_empty() {
@@ -255,7 +249,7 @@ fn find(code: &str, text: &str) -> Option<Meaning> {
         "MALFORMED_QUERY" | "INVALID_QUERY_FILTER_OPERATOR" => (
             Kind::Internal,
             "Salesforce does not understand the query",
-            "SET sequin_fdw.pushdown = off; helps until this fault of sequin_fdw is mended.",
+            "SET sequin_fdw.pushdown = off avoids it until this fault of sequin_fdw is mended.",
         ),
         "METHOD_NOT_ALLOWED" | "UNSUPPORTED_MEDIA_TYPE" => {
             (Kind::Internal, "Salesforce does not understand the request", "")

@@ -102,6 +102,7 @@ impl fmt::Display for Condition {
             Ok(())
         };
         match self {
+            // Folding leaves neither inside of another condition.
             Condition::True => f.write_str("(Id != null)"),
             Condition::False => f.write_str("(Id = null)"),
             Condition::Test { text, .. } => f.write_str(text),

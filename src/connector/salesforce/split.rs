@@ -55,7 +55,7 @@ fn list_to_split(part: &Condition) -> Option<&List> {
 }
 
 /// Whether a condition was planned to be tested again here.
-fn may_be_left_out(part: &Condition, top: bool, exact: Option<&str>) -> bool {
+pub fn may_be_left_out(part: &Condition, top: bool, exact: Option<&str>) -> bool {
     match part {
         Condition::True | Condition::False => false,
         Condition::Test { loose, .. } => *loose,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::literal::literal;
 use super::soql::{self, encoded_len};
-use super::split::MAX_QUERY;
+use super::split::{MAX_QUERY, may_be_left_out};
 use crate::query::ask::{Access, Ask};
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::query::push::{Support, push};
@@ -134,7 +134,9 @@ pub fn access(object: &Object, ask: &Ask, page_rows: u32) -> Access {
         Support::Exact if may_be_long(predicate) => Support::Superset,
         support => support,
     };
-    let mut room = (MAX_QUERY / 2).saturating_sub(encoded_len(&soql::select_list(&ask.fields)));
+    // Half of the query at most, and never the rest of it: the path, a list and parameters need some.
+    let select = encoded_len(&soql::select_list(&ask.fields));
+    let mut room = MAX_QUERY.saturating_sub(select + 2_000).min(MAX_QUERY / 2);
     let mut split = None;
     let mut covers = Vec::with_capacity(ask.clauses.len());
     for clause in &ask.clauses {
@@ -147,10 +149,7 @@ pub fn access(object: &Object, ask: &Ask, page_rows: u32) -> Access {
             covers.push((Support::Exact, clause.clone()));
             continue;
         }
-        let pushed = push(clause, &droppable).filter(|pushed| {
-            // What can be left out when it does not fit needs no room.
-            pushed.support == Support::Superset || takes(&mut room, &pushed.predicate)
-        });
+        let pushed = push(clause, &droppable).filter(|pushed| takes(&mut room, &pushed.predicate));
         covers.push(match pushed {
             Some(pushed) => (pushed.support, pushed.predicate),
             None => (Support::Unsupported, Predicate::True),
@@ -159,9 +158,15 @@ pub fn access(object: &Object, ask: &Ask, page_rows: u32) -> Access {
     Access { limit: !ask.clauses.iter().any(has_long_list), covers, page_rows, wire: json!({ "split": split }) }
 }
 
-/// Takes the length of a condition out of what is left.
+/// Takes what a condition needs out of the room that is left. What may be left out needs none.
 fn takes(room: &mut usize, predicate: &Predicate) -> bool {
-    let length = soql::condition(predicate).map_or(usize::MAX, |condition| encoded_len(&condition.to_string()));
+    let Ok(condition) = soql::condition(predicate) else { return false };
+    let length = condition
+        .into_parts()
+        .iter()
+        .filter(|part| !may_be_left_out(part, true, Some("")))
+        .map(|part| encoded_len(&part.to_string()))
+        .sum();
     match room.checked_sub(length) {
         Some(left) => {
             *room = left;

@@ -1,5 +1,6 @@
 //! Sessions against a real socket. One file per promise.
 
+mod exchange;
 mod limits;
 mod retries;
 mod safety;

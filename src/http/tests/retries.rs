@@ -44,10 +44,7 @@ async fn after_max_retries_the_last_error_says_how_often_it_was_tried() {
     let error = run(&session, gets(["/a?b=c"]), &account).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Dropped);
     let host = server.origin.strip_prefix("http://").unwrap();
-    assert_eq!(
-        error.message(),
-        format!("the connection to {host} was closed before the answer was complete")
-    );
+    assert_eq!(error.message(), format!("the connection to {host} was closed before the answer was complete"));
     assert!(error.detail_text().unwrap().starts_with("tried 5 times within "));
     assert_eq!(error.request_text(), Some(format!("GET {}/a?b=c", server.origin).as_str()));
     let counts = account.meter.snapshot();
@@ -168,10 +165,7 @@ async fn a_retry_after_beyond_patience_ends_at_once_with_the_time_in_the_hint() 
 
 #[tokio::test]
 async fn a_connection_that_the_server_closed_while_idle_is_replaced_unnoticed() {
-    let server = Server::script([
-        Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\none".to_vec()),
-        ok("two"),
-    ]);
+    let server = Server::script([Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\none".to_vec()), ok("two")]);
     let session = Setup::new(&server).session();
     assert_eq!(run(&session, gets(["/1", "/2"]), &Account::default()).await.unwrap(), ["one", "two"]);
 }

@@ -7,9 +7,7 @@ use crate::connector::wire::{Host, Request, Response};
 use crate::error::{Error, Kind, Result};
 use crate::http::meter::Account;
 use crate::http::session::Session;
-use crate::http::testing::{
-    Reply, Requests, Server, Setup, Toy, credentials, gets, ok, run, server_options,
-};
+use crate::http::testing::{Reply, Requests, Server, Setup, Toy, credentials, gets, ok, run, server_options};
 
 #[tokio::test]
 async fn a_host_that_is_not_allowed_is_never_connected_to() {
@@ -69,10 +67,7 @@ async fn secrets_that_an_api_echoes_are_not_repeated() {
         _ if seen.method == "POST" => ok("access-token rotated-token"),
         _ => Reply::Answer(418, "", format!("{} configured-secret", seen.head)),
     });
-    let setup = Setup {
-        credentials: credentials([("client_secret", "configured-secret")]),
-        ..Setup::new(&server)
-    };
+    let setup = Setup { credentials: credentials([("client_secret", "configured-secret")]), ..Setup::new(&server) };
     let session = setup.session();
     let path = "/a?t=access-token&r=rotated-token";
     let error = run(&session, gets([path]), &Account::default()).await.unwrap_err();

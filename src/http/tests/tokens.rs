@@ -63,12 +63,13 @@ async fn jobs_at_the_same_time_sign_in_once() {
 
 #[tokio::test]
 async fn a_sign_in_that_fails_fails_once_for_all_who_wait_and_is_tried_anew_later() {
-    let server = Server::start(|seen| match (seen.path.as_str(), seen.connection) {
-        (TOKEN, 0) => {
+    let times = AtomicUsize::new(0);
+    let server = Server::start(move |seen| match seen.path.as_str() {
+        TOKEN if times.fetch_add(1, Ordering::SeqCst) == 0 => {
             let refused = Reply::Answer(400, "", "no such client".to_owned());
             Reply::After(Duration::from_millis(50), Box::new(refused))
         }
-        (TOKEN, _) => ok("token-1"),
+        TOKEN => ok("token-1"),
         _ => ok("fine"),
     });
     let session = Setup::with_login(&server).session();
@@ -82,16 +83,16 @@ async fn a_sign_in_that_fails_fails_once_for_all_who_wait_and_is_tried_anew_late
         assert_eq!(error.request_text(), Some(format!("POST {}/token", server.origin).as_str()));
     }
     assert_eq!(server.seen().len(), 1);
-    // The server answers each connection its own way.
-    let again = Setup::with_login(&server).session();
-    assert!(run(&again, gets(["/a"]), &account).await.is_ok());
+    assert!(job().await.is_ok());
 }
 
 #[tokio::test]
 async fn a_token_that_wears_out_is_renewed_once_and_the_request_sent_again() {
     let server = api(
         |number| format!("token-{number}"),
-        |_, bearer| if bearer == "token-1" { status(401) } else { ok("fine") },
+        |_, bearer| {
+            if bearer == "token-1" { status(401) } else { ok("fine") }
+        },
     );
     let session = Setup::with_login(&server).session();
     let account = Account::default();
@@ -124,9 +125,7 @@ async fn a_configured_token_that_is_refused_is_not_sent_twice() {
 async fn a_known_lifetime_is_respected() {
     let server = api(|number| format!("token-{number} - - 50"), |_, bearer| ok(bearer));
     let session = Setup::with_login(&server).session();
-    let get = async || {
-        run(&session, gets(["/a"]), &Account::default()).await.unwrap().remove(0)
-    };
+    let get = async || run(&session, gets(["/a"]), &Account::default()).await.unwrap().remove(0);
     assert_eq!(get().await, "token-1");
     tokio::time::sleep(Duration::from_millis(60)).await;
     assert_eq!(get().await, "token-2");
@@ -136,13 +135,14 @@ async fn a_known_lifetime_is_respected() {
 async fn a_replaced_refresh_token_is_used_from_then_on_and_given_to_the_store() {
     let server = api(
         |number| format!("token-{number} rotated-{number}"),
-        |_, bearer| if bearer == "token-1" { status(401) } else { ok("fine") },
+        |_, bearer| {
+            if bearer == "token-1" { status(401) } else { ok("fine") }
+        },
     );
     let store = Arc::new(Memory::default());
     let session = Setup { store: store.clone(), ..Setup::with_login(&server) }.session();
     run(&session, gets(["/a"]), &Account::default()).await.unwrap();
-    let sent: Vec<_> =
-        server.seen().into_iter().filter(|seen| seen.path == TOKEN).map(|seen| seen.body).collect();
+    let sent: Vec<_> = server.seen().into_iter().filter(|seen| seen.path == TOKEN).map(|seen| seen.body).collect();
     assert_eq!(sent, ["refresh=configured", "refresh=rotated-1"]);
     assert_eq!(store.token.lock().unwrap().as_deref(), Some("rotated-2"));
 }
@@ -225,4 +225,15 @@ async fn a_token_that_no_header_can_hold_is_refused_before_anything_is_sent() {
     let error = run(&bad.session(), gets(["/a"]), &Account::default()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Credentials);
     assert!(server.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_request_whose_answer_is_lost_is_sent_once_and_leaves_no_record_in_doubt() {
+    for trouble in [|| status(503), || Reply::Raw(Vec::new())] {
+        let server = Server::start(move |_| trouble());
+        let session = Setup::with_login(&server).session();
+        let error = run(&session, gets(["/a"]), &Account::default()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Dropped);
+        assert_eq!(server.seen().len(), 1);
+    }
 }

@@ -1,0 +1,109 @@
+//! Queries that do not fit into one URI.
+
+use std::collections::HashSet;
+
+use super::super::split::MAX_QUERY;
+use super::*;
+use crate::connector::contract::Connector;
+use crate::error::Kind;
+use crate::query::ask::BoundRead;
+
+fn paths(fields: Vec<Field>, filter: Predicate, split: Option<&str>) -> Result<Vec<String>> {
+    let read = BoundRead {
+        object: "Contact".to_owned(),
+        fields,
+        filter,
+        limit: None,
+        wire: serde_json::json!({ "split": split }),
+    };
+    let jobs = salesforce().read(&read)?;
+    Ok(jobs
+        .into_iter()
+        .map(|job| play(job, &[r#"{"totalSize":0,"done":true,"records":[]}"#]).0.remove(0).path)
+        .collect())
+}
+
+fn ids(count: usize) -> Vec<Value> {
+    (0..count).map(|n| Value::text(an_id(n))).collect()
+}
+
+/// The items of all lists on a field.
+fn items(paths: &[String], field: &str) -> Vec<String> {
+    let list = format!("{field} IN (");
+    paths
+        .iter()
+        .filter_map(|path| {
+            let query = soql(path);
+            let (_, rest) = query.split_once(&list)?;
+            Some(rest.split_once(')')?.0.to_owned())
+        })
+        .flat_map(|items| items.split(',').map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn a_long_list_is_split_into_full_queries_that_share_no_id() {
+    let mut values = ids(2_000);
+    values.extend(ids(2_000));
+    let filter = Predicate::all([is_in(&id(), values, false), compare(&int("A"), Comparison::Gt, Value::Int(1))]);
+    let paths = paths(vec![id(), text("Name")], filter, Some("Id")).unwrap();
+    assert_eq!(paths.len(), 4, "2000 ids of 27 bytes");
+    assert!(paths.iter().all(|path| path.len() <= MAX_QUERY && soql(path).contains("A > 1")));
+    assert!(paths[..3].iter().all(|path| path.len() > MAX_QUERY - 80));
+    let items = items(&paths, "Id");
+    assert_eq!(items.len(), 2_000);
+    assert_eq!(items.iter().collect::<HashSet<_>>().len(), 2_000);
+}
+
+#[test]
+fn numbers_that_are_equal_are_one_item() {
+    let values = (0..4_000).map(|n| decimal(&format!("{}.{}", n / 2, "0".repeat(n % 2 + 1)))).collect();
+    let paths = paths(vec![id()], is_in(&double("F"), values, false), Some("F")).unwrap();
+    assert_eq!(items(&paths, "F").len(), 2_000);
+}
+
+#[test]
+fn a_list_of_texts_that_does_not_fit_is_not_sent() {
+    let values = (0..2_000).map(|n| Value::text(format!("some text {n}"))).collect();
+    let filter =
+        Predicate::all([is_in(&text("Name"), values, false), compare(&int("A"), Comparison::Gt, Value::Int(1))]);
+    let [path] = paths(vec![id()], filter, None).unwrap().try_into().unwrap();
+    assert_eq!(soql(&path), "SELECT Id FROM Contact WHERE A > 1");
+}
+
+#[test]
+fn of_two_long_lists_only_the_promised_one_is_sent() {
+    let numbers = (0..5_000).map(Value::Int).collect();
+    let filter = Predicate::all([is_in(&int("A"), numbers, false), is_in(&id(), ids(1_000), false)]);
+    let paths = paths(vec![id()], filter, Some("Id")).unwrap();
+    assert_eq!(items(&paths, "Id").len(), 1_000);
+    assert!(items(&paths, "A").is_empty());
+}
+
+#[test]
+fn lists_beneath_or_and_negated_ones_are_left_out_whole() {
+    let numbers: Vec<_> = (0..5_000).map(Value::Int).collect();
+    for list in [
+        is_in(&int("A"), numbers.clone(), true),
+        Predicate::Or(vec![is_in(&int("A"), numbers, false), compare(&int("B"), Comparison::Eq, Value::Int(1))]),
+    ] {
+        let [path] = paths(vec![id()], list, None).unwrap().try_into().unwrap();
+        assert_eq!(soql(&path), "SELECT Id FROM Contact");
+    }
+}
+
+#[test]
+fn what_cannot_be_made_to_fit_is_refused_as_too_large() {
+    let wide = (0..400).map(|n| text(&format!("A_rather_long_name_of_a_custom_field_{n}__c"))).collect();
+    let error = failed(paths(wide, Predicate::True, None));
+    assert_eq!(error.kind(), Kind::TooLarge);
+    assert!(error.hint_text().unwrap().contains("fewer columns"));
+    let read = BoundRead {
+        object: "Contact".to_owned(),
+        fields: vec![id()],
+        filter: is_in(&id(), ids(2_000), false),
+        limit: Some(1),
+        wire: serde_json::Value::Null,
+    };
+    assert_eq!(failed(salesforce().read(&read)).kind(), Kind::TooLarge);
+}
