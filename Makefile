@@ -54,8 +54,8 @@ lint: deps
 	$(CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
 
 bench: install
-	$(CARGO) bench --no-run $(FEATURES)
-	@tests/cluster run -- $(CARGO) bench $(FEATURES)
+	$(CARGO) bench --no-run $(FEATURES) --bench scan
+	@tests/cluster run -- $(CARGO) bench $(FEATURES) --bench scan
 
 clean:
 	$(CARGO) clean

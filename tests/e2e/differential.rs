@@ -236,7 +236,7 @@ fn conditions_in_every_combination() {
         ));
         copy.same(&format!("SELECT id, last_name FROM salesforce.contact WHERE {condition} ORDER BY last_name COLLATE \"C\", id LIMIT 7"));
         copy.same(&format!(
-            "SELECT count(*) FROM (SELECT id FROM salesforce.contact WHERE {condition} LIMIT 11) AS some"
+            "SELECT count(*) FROM (SELECT id FROM salesforce.contact WHERE {condition} LIMIT 11) AS part"
         ));
     }
 }

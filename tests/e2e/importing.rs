@@ -57,11 +57,17 @@ fn a_table_listed_by_the_quoted_name_of_the_api_keeps_that_name() {
 }
 
 #[test]
-fn a_name_that_is_not_in_the_org_makes_no_table() {
+fn a_listed_name_that_is_not_in_the_org_is_an_error() {
     let world = world();
     let mut session = world.connect();
-    session.run("IMPORT FOREIGN SCHEMA salesforce LIMIT TO (contact, no_such_thing) FROM SERVER sf INTO salesforce");
-    assert_eq!(session.column(TABLES), ["contact"]);
+    let sql = "IMPORT FOREIGN SCHEMA salesforce LIMIT TO (contact, no_such_thing) FROM SERVER sf INTO salesforce";
+    let failure = session.fails_with("HV00R", sql);
+    assert!(failure.mentions("no_such_thing").hint.is_some(), "{failure:#?}");
+    assert!(session.column(TABLES).is_empty());
+    assert!(
+        !world.requests().iter().any(|request| request.path.ends_with("/describe")),
+        "nothing was described for it"
+    );
 }
 
 #[test]

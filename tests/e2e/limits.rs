@@ -40,7 +40,7 @@ fn limit_stays_here_where_rows_would_be_lost() {
     let mut copy = Copy::of(&world, &[("Contact", "contact"), ("Account", "account")]);
     let account = world.sandbox.id("Account", 0);
     copy.session
-        .run("PREPARE take (bigint) AS SELECT count(*) FROM (SELECT id FROM salesforce.contact LIMIT $1) AS some");
+        .run("PREPARE take (bigint) AS SELECT count(*) FROM (SELECT id FROM salesforce.contact LIMIT $1) AS part");
     // Counts, since which rows a LIMIT without an order returns is open.
     for (name, inner) in [
         ("a condition tested here", "SELECT id FROM salesforce.contact WHERE upper(last_name) = 'SMITH' LIMIT 20".to_owned()),
@@ -59,7 +59,7 @@ fn limit_stays_here_where_rows_would_be_lost() {
         ("EXISTS", "SELECT id FROM salesforce.account a WHERE EXISTS (SELECT FROM salesforce.contact c WHERE c.account_id = a.id LIMIT 1) LIMIT 100".to_owned()),
     ] {
         eprintln!("{name}");
-        copy.same(&format!("SELECT count(*), '{}' FROM ({inner}) AS some", name.replace('\'', "")));
+        copy.same(&format!("SELECT count(*), '{}' FROM ({inner}) AS part", name.replace('\'', "")));
     }
     // An order makes the rows themselves comparable.
     for inner in [

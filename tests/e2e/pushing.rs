@@ -29,10 +29,10 @@ fn conditions_that_the_api_can_answer_are_asked() {
         let (_, queries) =
             world.queries_of(|| session.rows(&format!("SELECT id FROM salesforce.contact WHERE {condition}")));
         assert_eq!(queries.len(), 1, "{condition}: {queries:?}");
-        queries[0]
-            .strip_prefix("SELECT Id FROM Contact WHERE ")
-            .map(str::to_owned)
-            .unwrap_or_else(|| panic!("{condition}: {queries:?}"))
+        match queries[0].split_once(" FROM Contact WHERE ") {
+            Some((_, pushed)) => pushed.to_owned(),
+            None => panic!("{condition}: {queries:?}"),
+        }
     };
     assert_eq!(where_of(&format!("account_id = '{account}'")), format!("AccountId = '{account}'"));
     for condition in

@@ -31,6 +31,10 @@ fn max_requests_bounds_a_statement() {
 fn allowed_hosts_is_for_superusers_and_holds() {
     let world = World::new(Config::new());
     let mut session = world.connect();
+    // Before the library is loaded, Postgres takes a setting on trust; a right it is what is checked then.
+    session.run("SET sequin_fdw.allowed_hosts = 'example.com'");
+    session.run("SELECT id FROM salesforce.contact LIMIT 1");
+    assert_eq!(session.value("SHOW sequin_fdw.allowed_hosts"), "");
     session.fails_with("42501", "SET sequin_fdw.allowed_hosts = 'example.com'");
     let mut admin = world.as_superuser();
     admin.run(&format!(

@@ -95,14 +95,14 @@ fn a_field_that_the_api_does_not_know_is_named_with_its_column() {
 }
 
 #[test]
-fn a_table_without_its_object_says_which_option_it_lacks() {
+fn a_table_without_options_goes_by_its_own_names() {
     let world = world();
     let mut session = world.connect();
-    let failure = session
-        .try_rows("CREATE FOREIGN TABLE bare (id text) SERVER sf")
-        .err()
-        .unwrap_or_else(|| session.fails("SELECT * FROM bare"));
-    failure.is("HV00J").mentions("object");
+    session.run("CREATE FOREIGN TABLE \"Contact\" (\"Id\" text, \"LastName\" text) SERVER sf");
+    let right = session.rows("SELECT id, last_name FROM salesforce.contact ORDER BY id");
+    assert_eq!(session.rows("SELECT * FROM \"Contact\" ORDER BY 1"), right);
+    session.run("CREATE FOREIGN TABLE nothing (id text) SERVER sf");
+    session.fails_with("HV00R", "SELECT * FROM nothing").mentions("nothing");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn system_columns_and_whole_rows() {
     assert_eq!(session.value("SELECT DISTINCT tableoid::regclass FROM salesforce.contact"), "salesforce.contact");
     let account = world.sandbox.id("Account", 3);
     let whole = session
-        .value(&format!("SELECT (a).id FROM (SELECT a FROM salesforce.account a WHERE a.id = '{account}') AS some"));
+        .value(&format!("SELECT (a).id FROM (SELECT a FROM salesforce.account a WHERE a.id = '{account}') AS part"));
     assert_eq!(whole, account);
     assert_eq!(session.rows("SELECT ctid FROM salesforce.contact LIMIT 2").len(), 2);
     session.run("ANALYZE salesforce.contact");

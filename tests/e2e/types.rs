@@ -84,7 +84,7 @@ fn a_value_that_is_none_of_its_type_names_the_column() {
             r#"{{"totalSize":1,"done":true,"records":[{{"attributes":{{"type":"Contact"}},"Id":"003RO0000035WQgYAM","{field}":{value}}}]}}"#
         );
         world.sandbox.fault(Fault::new(Action::Body(body)).path("/query"));
-        let failure = session.fails_with("HV00M", &format!("SELECT id, {column} FROM salesforce.contact"));
+        let failure = session.fails_with("22P02", &format!("SELECT id, {column} FROM salesforce.contact"));
         world.sandbox.clear_faults();
         assert_eq!(failure.column.as_deref(), Some(column), "{failure:#?}");
     }
