@@ -1,60 +1,68 @@
 //! EXPLAIN: the query that the API is asked, and after ANALYZE what it took.
 
 use std::ffi::CStr;
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
 
 use pgrx::pg_sys;
 
 use super::catalog;
+use super::executor::ScanNode;
 use super::memory::c_text;
-use super::scan;
+use super::scan::Scan;
 use super::scan_plan::ScanPlan;
 use crate::connector;
 use crate::error::Result;
 
-/// # Safety
-/// As for an `ExplainForeignScan` callback.
-pub unsafe fn foreign_scan(node: *mut pg_sys::ForeignScanState, explain: *mut pg_sys::ExplainState) -> Result<()> {
-    // SAFETY: by the contract above; the plan was made by this wrapper.
-    let (plan, server, verbose, counts) = unsafe {
-        let plan = (*node).ss.ps.plan.cast::<pg_sys::ForeignScan>();
-        (
-            ScanPlan::from_list((*plan).fdw_private)?,
-            catalog::server((*plan).fs_server)?,
-            (*explain).verbose,
-            scan::state(node).filter(|_| (*explain).analyze).map(|scan| scan.counts()),
-        )
-    };
-    if verbose {
-        // SAFETY: a live EXPLAIN.
-        unsafe { text(explain, c"Remote Query", &connector::open(&server)?.explain(&plan.read)) };
+/// Says what a scan asks for, and after ANALYZE (`scan`) what it took.
+pub fn foreign_scan(node: ScanNode<'_>, scan: Option<&mut Scan>, explain: Explain<'_>) -> Result<()> {
+    if explain.verbose() {
+        let read = ScanPlan::of(node)?.read;
+        let connector = connector::open(&catalog::server(node.server())?)?;
+        explain.text(c"Remote Query", &connector.explain(&read));
     }
-    if let Some(counts) = counts {
-        for (label, count) in [
-            (c"Requests", counts.requests),
-            (c"Rows Received", counts.rows),
-            (c"Bytes Received", counts.bytes),
-            (c"Retries", counts.retries),
-        ] {
-            // SAFETY: a live EXPLAIN.
-            unsafe { integer(explain, label, count) };
-        }
+    if let Some(scan) = scan.filter(|_| explain.analyze()) {
+        let counts = scan.counts();
+        explain.integer(c"Requests", counts.requests);
+        explain.integer(c"Rows Received", counts.rows);
+        explain.integer(c"Bytes Received", counts.bytes);
+        explain.integer(c"Retries", counts.retries);
     }
     Ok(())
 }
 
-/// # Safety
-/// `explain` must be the state of a running EXPLAIN.
-unsafe fn text(explain: *mut pg_sys::ExplainState, label: &CStr, value: &str) {
-    // SAFETY: by the contract above, and two NUL-terminated strings.
-    unsafe { pg_sys::ExplainPropertyText(label.as_ptr(), c_text(value), explain) };
+/// An EXPLAIN that is being written. Valid during a callback.
+#[derive(Clone, Copy)]
+pub struct Explain<'e> {
+    state: NonNull<pg_sys::ExplainState>,
+    explain: PhantomData<&'e ()>,
 }
 
-/// # Safety
-/// `explain` must be the state of a running EXPLAIN.
-unsafe fn integer(explain: *mut pg_sys::ExplainState, label: &CStr, value: u64) {
-    let value = i64::try_from(value).unwrap_or(i64::MAX);
-    // SAFETY: by the contract above; no unit is a null pointer.
-    unsafe {
-        pg_sys::ExplainPropertyInteger(label.as_ptr(), std::ptr::null(), value, explain);
+impl Explain<'_> {
+    /// # Safety
+    /// The state must be live for as long as the view.
+    pub unsafe fn new(state: *mut pg_sys::ExplainState) -> Option<Self> {
+        Some(Explain { state: NonNull::new(state)?, explain: PhantomData })
+    }
+
+    fn verbose(self) -> bool {
+        // SAFETY: live by the contract of `new`.
+        unsafe { self.state.as_ref() }.verbose
+    }
+
+    fn analyze(self) -> bool {
+        // SAFETY: live by the contract of `new`.
+        unsafe { self.state.as_ref() }.analyze
+    }
+
+    fn text(self, label: &CStr, value: &str) {
+        // SAFETY: two NUL-terminated strings and a live EXPLAIN.
+        unsafe { pg_sys::ExplainPropertyText(label.as_ptr(), c_text(value), self.state.as_ptr()) };
+    }
+
+    fn integer(self, label: &CStr, value: u64) {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        // SAFETY: a NUL-terminated string, no unit, and a live EXPLAIN.
+        unsafe { pg_sys::ExplainPropertyInteger(label.as_ptr(), ptr::null(), value, self.state.as_ptr()) };
     }
 }

@@ -1,11 +1,17 @@
 //! The callbacks that Postgres gets. Each is a shim: it hands its arguments on and raises what comes back.
 
 use std::ffi::c_void;
+use std::ptr;
 
 use pgrx::{PgBox, pg_guard, pg_sys};
 
 use super::error::or_raise;
-use super::{explain, import, plan, scan};
+use super::executor::ScanNode;
+use super::explain::{self, Explain};
+use super::plan::{self, Relation};
+use super::planner::{Rel, WonPath, restrictions};
+use super::scan::Scan;
+use super::{import, node};
 
 /// The table of callbacks.
 pub fn routine() -> PgBox<pg_sys::FdwRoutine> {
@@ -24,14 +30,32 @@ pub fn routine() -> PgBox<pg_sys::FdwRoutine> {
     routine.into_pg_boxed()
 }
 
+// SAFETY, for every block below: the arguments are Postgres's, as each callback promises them.
+
 #[pg_guard]
 unsafe extern "C-unwind" fn get_foreign_rel_size(
     root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
     table: pg_sys::Oid,
 ) {
-    // SAFETY: Postgres's arguments, as the callback promises them. So below.
-    or_raise(unsafe { plan::rel_size(root, rel, table) });
+    // SAFETY: see above.
+    if let Some(rel) = unsafe { Rel::new(root, rel) } {
+        or_raise(plan::rel_size(rel, table));
+    }
+}
+
+/// A relation of this wrapper, and what was decided of it.
+///
+/// # Safety
+/// As for [`Rel::new`]; if the relation keeps something, it must be this wrapper's.
+unsafe fn planned<'p>(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+) -> Option<(Rel<'p>, &'p Relation<'p>)> {
+    // SAFETY: by the contract above.
+    let rel = unsafe { Rel::new(root, rel) }?;
+    // SAFETY: `rel_size` keeps nothing but relations.
+    Some((rel, unsafe { rel.kept::<Relation>() }?))
 }
 
 #[pg_guard]
@@ -41,21 +65,9 @@ unsafe extern "C-unwind" fn get_foreign_paths(
     _table: pg_sys::Oid,
 ) {
     // SAFETY: see above.
-    unsafe { plan::paths(root, rel) };
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn get_foreign_plan(
-    root: *mut pg_sys::PlannerInfo,
-    rel: *mut pg_sys::RelOptInfo,
-    _table: pg_sys::Oid,
-    path: *mut pg_sys::ForeignPath,
-    target: *mut pg_sys::List,
-    restrictions: *mut pg_sys::List,
-    outer: *mut pg_sys::Plan,
-) -> *mut pg_sys::ForeignScan {
-    // SAFETY: see above.
-    or_raise(unsafe { plan::plan(root, rel, path, target, restrictions, outer) })
+    if let Some((rel, relation)) = unsafe { planned(root, rel) } {
+        plan::paths(rel, relation);
+    }
 }
 
 #[pg_guard]
@@ -66,43 +78,112 @@ unsafe extern "C-unwind" fn get_foreign_upper_paths(
     output: *mut pg_sys::RelOptInfo,
     extra: *mut c_void,
 ) {
-    if stage == pg_sys::UpperRelationKind::UPPERREL_FINAL {
-        // SAFETY: see above; at this stage `extra` is a `FinalPathExtraData`.
-        unsafe { plan::final_path(root, input, output, extra.cast()) };
+    if stage != pg_sys::UpperRelationKind::UPPERREL_FINAL {
+        return;
+    }
+    // SAFETY: see above; a relation that this wrapper has not planned keeps nothing.
+    let (input, output) = unsafe { (planned(root, input), Rel::new(root, output)) };
+    // SAFETY: at this stage it is a `FinalPathExtraData`.
+    let wanted = unsafe { extra.cast::<pg_sys::FinalPathExtraData>().as_ref() };
+    if let (Some((rel, relation)), Some(output), Some(wanted)) = (input, output, wanted) {
+        plan::final_path(rel, relation, output, wanted);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn get_foreign_plan(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    _table: pg_sys::Oid,
+    path: *mut pg_sys::ForeignPath,
+    target: *mut pg_sys::List,
+    conditions: *mut pg_sys::List,
+    outer: *mut pg_sys::Plan,
+) -> *mut pg_sys::ForeignScan {
+    // SAFETY: see above.
+    let (Some((rel, relation)), Some(path)) = (unsafe { (planned(root, rel), WonPath::new(path)) }) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: see above.
+    let plan = plan::plan(rel, relation, &path, &unsafe { restrictions(conditions) });
+    let pointers = |nodes: &[node::Node]| node::list(nodes.iter().map(|node| node.as_ptr()));
+    // SAFETY: lists of live expressions, and what the plan crosses with.
+    unsafe {
+        pg_sys::make_foreignscan(
+            target,
+            pointers(&plan.local),
+            rel.number(),
+            pointers(&plan.args),
+            or_raise(plan.scan.to_list()),
+            ptr::null_mut(),
+            pointers(&plan.recheck),
+            outer,
+        )
     }
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn begin_foreign_scan(node: *mut pg_sys::ForeignScanState, eflags: i32) {
+    let eflags = eflags as u32;
+    if eflags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY != 0 {
+        return;
+    }
+    // SAFETY: reads a setting.
+    let work_mem = usize::try_from(unsafe { pg_sys::work_mem }).unwrap_or(0) * 1024;
+    let room = if eflags & pg_sys::EXEC_FLAG_REWIND != 0 { work_mem } else { 0 };
     // SAFETY: see above.
-    or_raise(unsafe { scan::begin(node, eflags) });
+    if let Some(node) = unsafe { ScanNode::new(node) } {
+        node.keep(or_raise(Scan::new(node, room)));
+    }
+}
+
+/// A scan's node, and its state; no state under a plain EXPLAIN.
+///
+/// # Safety
+/// As for [`ScanNode::new`].
+unsafe fn running<'e>(node: *mut pg_sys::ForeignScanState) -> Option<(ScanNode<'e>, &'e mut Scan)> {
+    // SAFETY: by the contract above.
+    let node = unsafe { ScanNode::new(node) }?;
+    // SAFETY: `begin_foreign_scan` keeps nothing but scans, and callbacks come one at a time.
+    Some((node, unsafe { node.kept::<Scan>() }?))
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn iterate_foreign_scan(node: *mut pg_sys::ForeignScanState) -> *mut pg_sys::TupleTableSlot {
     // SAFETY: see above.
-    or_raise(unsafe { scan::iterate(node) })
+    let Some((node, scan)) = (unsafe { running(node) }) else { return ptr::null_mut() };
+    let Some(mut slot) = node.slot() else { return ptr::null_mut() };
+    or_raise(scan.next(node, &mut slot));
+    slot.as_ptr()
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn re_scan_foreign_scan(node: *mut pg_sys::ForeignScanState) {
     // SAFETY: see above.
-    unsafe { scan::rescan(node) };
+    if let Some((node, scan)) = unsafe { running(node) } {
+        scan.rewind(node.parameters_changed());
+    }
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn end_foreign_scan(node: *mut pg_sys::ForeignScanState) {
     // SAFETY: see above.
-    unsafe { scan::end(node) };
+    if let Some((_, scan)) = unsafe { running(node) } {
+        scan.end();
+    }
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn explain_foreign_scan(
     node: *mut pg_sys::ForeignScanState,
-    explain: *mut pg_sys::ExplainState,
+    state: *mut pg_sys::ExplainState,
 ) {
     // SAFETY: see above.
-    or_raise(unsafe { explain::foreign_scan(node, explain) });
+    if let (Some(view), Some(explain)) = unsafe { (ScanNode::new(node), Explain::new(state)) } {
+        // SAFETY: see above.
+        let scan = unsafe { running(node) }.map(|(_, scan)| scan);
+        or_raise(explain::foreign_scan(view, scan, explain));
+    }
 }
 
 #[pg_guard]

@@ -9,23 +9,22 @@ use super::catalog::Table;
 use super::datum;
 use super::node::{Node, Shape};
 use super::operator;
+use super::planner::Rel;
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::schema::Field;
 use crate::value::{Type, Value};
 
 /// Lowers the conditions of one foreign table, and gathers the expressions that execution must evaluate.
 pub struct Lowering<'t, 'p> {
-    root: *mut pg_sys::PlannerInfo,
+    rel: Rel<'p>,
     table: &'t Table,
-    /// The table's number in the query.
-    relation: u32,
     /// What [`Operand::Arg`] counts.
     pub args: Vec<Node<'p>>,
 }
 
 impl<'t, 'p> Lowering<'t, 'p> {
-    pub fn new(root: *mut pg_sys::PlannerInfo, table: &'t Table, relation: u32) -> Self {
-        Lowering { root, table, relation, args: Vec::new() }
+    pub fn new(rel: Rel<'p>, table: &'t Table) -> Self {
+        Lowering { rel, table, args: Vec::new() }
     }
 
     /// The condition in neutral words.
@@ -126,7 +125,7 @@ impl<'t, 'p> Lowering<'t, 'p> {
     /// The field behind a column of this table, seen through casts that change nothing.
     fn field(&self, node: Node<'p>) -> Option<&'t Field> {
         match node.shape() {
-            Shape::Column { relation, attribute } if relation == self.relation => {
+            Shape::Column { relation, attribute } if relation == self.rel.number() => {
                 let column = self.table.column(attribute)?;
                 column.comparable.then(|| &self.table.object.fields[column.field])
             }
@@ -151,7 +150,7 @@ impl<'t, 'p> Lowering<'t, 'p> {
             // SAFETY: a constant's datum is of the constant's type.
             return Some(Operand::Value(unsafe { datum::to_value(datum, null, oid) }));
         }
-        if !node.known_at_execution(self.root) {
+        if !self.rel.known_at_execution(node) {
             return None;
         }
         self.args.push(node);

@@ -8,6 +8,7 @@
 mod catalog;
 mod datum;
 mod error;
+mod executor;
 mod explain;
 mod functions;
 mod handler;
@@ -17,6 +18,7 @@ mod memory;
 mod node;
 mod operator;
 mod plan;
+mod planner;
 mod scan;
 mod scan_plan;
 mod session;

@@ -166,17 +166,6 @@ impl<'p> Node<'p> {
         // SAFETY: a live expression node.
         unsafe { pg_sys::exprType(self.as_ptr()) }
     }
-
-    /// Whether its value is the same for all rows of a scan and can be had before the first:
-    /// it names no column, calls nothing volatile and holds no sub-plan.
-    pub fn known_at_execution(self, root: *mut pg_sys::PlannerInfo) -> bool {
-        // SAFETY: a live expression of the planner's own query.
-        unsafe {
-            pg_sys::pull_varnos(root, self.as_ptr()).is_null()
-                && !pg_sys::contain_volatile_functions(self.as_ptr())
-                && !pg_sys::contain_subplans(self.as_ptr())
-        }
-    }
 }
 
 /// The nodes of a list.

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use pgrx::{PgList, pg_sys};
 use serde::{Deserialize, Serialize};
 
+use super::executor::ScanNode;
 use super::memory::c_text;
 use super::node;
 use crate::error::{Error, Kind, Result};
@@ -31,12 +32,11 @@ impl ScanPlan {
         Ok(node::list([node]))
     }
 
-    /// # Safety
-    /// The list must be the `fdw_private` of a plan made by [`ScanPlan::to_list`].
-    pub unsafe fn from_list(list: *mut pg_sys::List) -> Result<ScanPlan> {
-        // SAFETY: by the contract above, a list of one string node.
+    /// What [`ScanPlan::to_list`] wrote down.
+    pub fn of(node: ScanNode<'_>) -> Result<ScanPlan> {
+        // SAFETY: `to_list` made a list of one string node.
         let text = unsafe {
-            let list = PgList::<pg_sys::Node>::from_pg(list);
+            let list = PgList::<pg_sys::Node>::from_pg(node.private());
             list.get_ptr(0).map(|node| CStr::from_ptr(string(node)).to_bytes())
         };
         serde_json::from_slice(text.unwrap_or_default())

@@ -4,6 +4,15 @@ use std::ptr;
 
 use pgrx::pg_sys;
 
+/// Rows and costs of a path.
+#[derive(Clone, Copy)]
+pub struct Estimate {
+    pub rows: f64,
+    /// Until the first row.
+    pub startup: f64,
+    pub total: f64,
+}
+
 /// A path that scans a base relation in no particular order.
 ///
 /// # Safety
@@ -11,12 +20,11 @@ use pgrx::pg_sys;
 pub unsafe fn create_foreignscan_path(
     root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
-    rows: f64,
-    startup_cost: f64,
-    total_cost: f64,
+    estimate: Estimate,
     required_outer: pg_sys::Relids,
 ) -> *mut pg_sys::ForeignPath {
     let none: *mut pg_sys::List = ptr::null_mut();
+    let Estimate { rows, startup: startup_cost, total: total_cost } = estimate;
     // SAFETY: by the contract above.
     #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
     unsafe {
@@ -78,12 +86,11 @@ pub unsafe fn create_foreign_upper_path(
     root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
     target: *mut pg_sys::PathTarget,
-    rows: f64,
-    startup_cost: f64,
-    total_cost: f64,
+    estimate: Estimate,
     private: *mut pg_sys::List,
 ) -> *mut pg_sys::ForeignPath {
     let none: *mut pg_sys::List = ptr::null_mut();
+    let Estimate { rows, startup: startup_cost, total: total_cost } = estimate;
     // SAFETY: by the contract above.
     #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
     unsafe {
