@@ -105,6 +105,7 @@ impl Value {
 
 const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(1970, 1, 1) {
     Some(day) => day,
+    // Decided when this is compiled.
     None => panic!("1970-01-01 is a day"),
 };
 

@@ -7,11 +7,12 @@ use reqwest::Url;
 
 use super::address::Addresses;
 use super::client::Client;
+use super::key::Key;
 use super::limiter::Limiter;
 use super::meter::Account;
 use super::retry::{Policy, Setback, Tries, retry_after};
 use super::scrub::rewrite;
-use super::token::Key;
+
 use crate::connector::contract::{Connector, Verdict};
 use crate::connector::wire::{Host, Request, Response};
 use crate::error::{Error, Kind, Result};

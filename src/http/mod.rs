@@ -20,6 +20,7 @@ mod address;
 mod client;
 mod courier;
 mod fault;
+mod key;
 mod limiter;
 pub mod meter;
 mod retry;

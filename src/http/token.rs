@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use super::courier::{Courier, Denial};
+use super::key::Key;
 use super::meter::Account;
 use super::scrub::Scrubber;
 use crate::connector::contract::Token;
@@ -36,24 +36,6 @@ impl TokenStore for () {
 
     fn save(&self, _token: &SecretString) -> Result<()> {
         Ok(())
-    }
-}
-
-/// An access token as requests carry it.
-#[derive(Debug)]
-pub struct Key {
-    pub access: SecretString,
-    /// The host that it is for, where the API names one.
-    pub instance: Option<Url>,
-    /// Whether signing in asked nobody: doing it again brings the same token.
-    pub fixed: bool,
-    number: u64,
-    expires: Option<Instant>,
-}
-
-impl Key {
-    fn is_fresh(&self) -> bool {
-        self.expires.is_none_or(|expires| Instant::now() < expires)
     }
 }
 

@@ -49,6 +49,7 @@ pub fn raise(error: &Error) -> ! {
         report = report.set_hint(hint.to_owned());
     }
     report.report(PgLogLevel::ERROR);
+    // Postgres has taken over.
     unreachable!("reporting at level ERROR does not return")
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::Salesforce;
+use super::api::Salesforce;
 use super::errors::unreadable;
 use crate::connector::contract::Listing;
 use crate::connector::machine::{Job, Machine, Step, once};

@@ -6,8 +6,8 @@
 
 use std::fmt::Write;
 
+use super::family::Family;
 use super::number::Number;
-use super::support::Family;
 use crate::error::{Error, Kind, Result};
 use crate::schema::Field;
 use crate::value::{Value, format_date, format_instant_millis, format_time_millis};

@@ -5,10 +5,12 @@
 //! means, [`auth`] signs in.
 //! <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/intro_rest.htm>
 
+mod api;
 mod auth;
 mod decode;
 mod describe;
 mod errors;
+mod family;
 mod literal;
 mod number;
 mod read;
@@ -22,70 +24,16 @@ use std::time::SystemTime;
 
 use secrecy::SecretString;
 
+pub use api::Salesforce;
+
 use super::contract::{Connector, Listing, Token, Usage, Verdict};
 use super::machine::Job;
-use super::wire::{Request, Response};
-use crate::error::{Error, Kind, Result};
-use crate::options::{Credentials, ServerOptions};
+use super::wire::Response;
+use crate::error::Result;
+use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
 use crate::query::page::Page;
 use crate::schema::Object;
-
-const DEFAULT_VERSION: &str = "62.0";
-
-/// Older versions are retired.
-/// <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/api_rest_eol.htm>
-const OLDEST_VERSION: u32 = 31;
-
-/// Records of a page that the API can be asked for; without asking it sends the largest.
-/// <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/headers_queryoptions.htm>
-const PAGE_ROWS: std::ops::RangeInclusive<u32> = 200..=2_000;
-
-/// The connector `salesforce`.
-pub struct Salesforce {
-    /// `/services/data/v62.0`
-    base: String,
-    page_rows: Option<u32>,
-    /// `login_url`, else `base_url`.
-    login: Option<String>,
-}
-
-impl Salesforce {
-    /// Errors: HV00D if the version of the API is none, or retired.
-    pub fn new(server: &ServerOptions) -> Result<Self> {
-        let version = server.api_version.as_deref().unwrap_or(DEFAULT_VERSION);
-        let major = version
-            .strip_suffix(".0")
-            .filter(|major| !major.is_empty() && major.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|major| major.parse::<u32>().ok())
-            .ok_or_else(|| bad_version("must read like 62.0"))?;
-        if major < OLDEST_VERSION {
-            return Err(bad_version("names a version that Salesforce has retired"));
-        }
-        Ok(Salesforce {
-            base: format!("/services/data/v{major}.0"),
-            page_rows: server.page_size.map(|rows| rows.clamp(*PAGE_ROWS.start(), *PAGE_ROWS.end())),
-            login: server.login_url.clone().or_else(|| server.base_url.clone()),
-        })
-    }
-
-    fn base(&self) -> &str {
-        &self.base
-    }
-
-    /// Asks for the wanted size of pages.
-    fn paged(&self, request: Request) -> Request {
-        match self.page_rows {
-            Some(rows) => request.header("Sforce-Query-Options", format!("batchSize={rows}")),
-            None => request,
-        }
-    }
-}
-
-fn bad_version(wrong: &str) -> Error {
-    Error::new(Kind::BadOption, format!("option \"api_version\" {wrong}"))
-        .hint(format!("Versions from {OLDEST_VERSION}.0 on work; {DEFAULT_VERSION} is the default."))
-}
 
 impl Connector for Salesforce {
     fn title(&self) -> &'static str {
@@ -105,7 +53,7 @@ impl Connector for Salesforce {
     }
 
     fn accesses(&self, object: &Object, ask: &Ask) -> Vec<Access> {
-        vec![support::access(object, ask, self.page_rows.unwrap_or(*PAGE_ROWS.end()))]
+        vec![support::access(object, ask, self.page_rows())]
     }
 
     fn read(&self, read: &BoundRead) -> Result<Vec<Job<Page>>> {
@@ -122,7 +70,7 @@ impl Connector for Salesforce {
         refresh: Option<&SecretString>,
         now: SystemTime,
     ) -> Result<Job<Token>> {
-        auth::sign_in(self.login.as_deref(), credentials, refresh, now)
+        auth::sign_in(self.login(), credentials, refresh, now)
     }
 
     fn classify(&self, response: &Response) -> Verdict {

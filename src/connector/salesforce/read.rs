@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use reqwest::Url;
 
+use super::api::Salesforce;
 use super::errors::unreadable;
-use super::{Salesforce, decode, soql, split};
+use super::{decode, soql, split};
 use crate::connector::machine::{Job, Machine, Step};
 use crate::connector::wire::{Request, Response, query};
 use crate::error::{Error, Kind, Result};

@@ -8,8 +8,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use super::family::{Family, family};
 use super::literal::{Literal, literal};
-use super::support::{Family, family};
 use crate::error::{Error, Kind, Result};
 use crate::query::ask::Read;
 use crate::query::predicate::{Comparison, Operand, Predicate};

@@ -6,8 +6,10 @@
 //! <https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta/salesforce_app_limits_cheatsheet/salesforce_app_limits_platform_api.htm>
 
 use super::soql::{Condition, List, encoded_len};
-use super::support::SHORT_LIST;
 use crate::error::{Error, Kind, Result};
+
+/// Lists of at most this many items fit into a request together with others.
+pub const SHORT_LIST: usize = 100;
 
 /// Bytes of path and query; the rest of the 16,384 is for the host.
 pub const MAX_QUERY: usize = 16_000;

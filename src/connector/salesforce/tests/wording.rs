@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
+use super::super::family::family;
 use super::super::literal::{Literal, is_canonical_id, literal, quote};
 use super::super::soql::{Condition, condition, explain};
-use super::super::support::family;
 use super::*;
 use crate::connector::contract::Connector;
 use crate::query::ask::{BoundRead, Read};
