@@ -160,7 +160,7 @@ fn compare_columns(copy: &mut Copy, table: &str) {
             let operator = ["<>", "<", "<=", ">", ">="][draws.below(5)];
             conditions.push(format!("NOT ({column} {operator} {value})"));
         }
-        if values.len() > 2 {
+        if values.len() > 2 && ty != "text[]" {
             let mut some = |count: usize| {
                 (0..count).map(|_| values[draws.below(values.len())].clone()).collect::<Vec<_>>().join(", ")
             };
@@ -274,7 +274,7 @@ fn the_uncertain_promises_of_the_api_change_no_row() {
             "first_name = '' OR first_name IS NULL",
             "title NOT IN ('', 'Acme')",
         ] {
-            copy.same(&format!("SELECT id, score__c FROM salesforce.contact WHERE {condition}"));
+            copy.same(&format!("SELECT id, trim_scale(score__c) FROM salesforce.contact WHERE {condition}"));
         }
     }
 }

@@ -129,16 +129,14 @@ fn a_page_of_another_shape() {
 }
 
 #[test]
-fn a_page_that_says_it_is_the_last_but_is_not() {
+fn a_result_that_lacks_the_records_it_counts() {
     let world = world();
-    let body = r#"{"totalSize":1000,"done":true,"records":[]}"#;
-    for page in PAGES {
-        let mut session = world.connect();
-        world.sandbox.fault(Fault::new(Action::Body(body.to_owned())).method("GET").path("/query").skip(page));
-        // Records may vanish while a scan runs, but not hundreds of a thousand at once.
-        session.fails_with("HV00M", "SELECT id, name FROM salesforce.contact");
-        world.sandbox.clear_faults();
-    }
+    let mut session = world.connect();
+    // Records may vanish while later pages are read, but the first page is made together with the count.
+    world
+        .sandbox
+        .fault(Fault::new(Action::Body(r#"{"totalSize":1000,"done":true,"records":[]}"#.to_owned())).path("/query"));
+    session.fails_with("HV00M", "SELECT id, name FROM salesforce.contact");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn limit_stays_here_where_rows_would_be_lost() {
     for inner in [
         "SELECT id, last_name FROM salesforce.contact ORDER BY last_name COLLATE \"C\", id LIMIT 30",
         "SELECT id FROM salesforce.contact ORDER BY score__c DESC NULLS LAST, id LIMIT 30",
-        "SELECT last_name, score__c FROM salesforce.contact ORDER BY score__c FETCH FIRST 5 ROWS WITH TIES",
+        "SELECT score__c FROM salesforce.contact ORDER BY score__c FETCH FIRST 5 ROWS WITH TIES",
         "SELECT id, count(*) OVER () FROM salesforce.contact ORDER BY id LIMIT 5",
         "SELECT id, row_number() OVER (ORDER BY created_date, id) FROM salesforce.contact ORDER BY id LIMIT 5",
         "SELECT id, generate_series(1, 3) FROM salesforce.contact ORDER BY 1, 2 LIMIT 10",

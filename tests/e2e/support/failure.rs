@@ -37,12 +37,6 @@ impl Failure {
         format!("{self:?}")
     }
 
-    #[track_caller]
-    pub fn is(&self, code: &str) -> &Failure {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-
     /// Somewhere in message, detail or hint stands this.
     #[track_caller]
     pub fn mentions(&self, text: &str) -> &Failure {
