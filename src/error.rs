@@ -128,12 +128,22 @@ struct Parts {
     detail: Option<String>,
     hint: Option<String>,
     request: Option<String>,
+    /// Schema and name.
+    table: Option<(String, String)>,
     column: Option<String>,
 }
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error(Box::new(Parts { kind, message: message.into(), detail: None, hint: None, request: None, column: None }))
+        Error(Box::new(Parts {
+            kind,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            request: None,
+            table: None,
+            column: None,
+        }))
     }
 
     /// The API's code, field, record position and request id. Several calls add lines.
@@ -155,6 +165,12 @@ impl Error {
     /// `METHOD url` of the request that failed. The innermost one stays.
     pub fn request(mut self, request: impl Into<String>) -> Self {
         self.0.request.get_or_insert_with(|| request.into());
+        self
+    }
+
+    /// The table that the statement reads or writes.
+    pub fn table(mut self, schema: &str, name: &str) -> Self {
+        self.0.table = Some((schema.to_owned(), name.to_owned()));
         self
     }
 
@@ -182,6 +198,11 @@ impl Error {
 
     pub fn request_text(&self) -> Option<&str> {
         self.0.request.as_deref()
+    }
+
+    /// Schema and name.
+    pub fn table_name(&self) -> Option<(&str, &str)> {
+        self.0.table.as_ref().map(|(schema, name)| (schema.as_str(), name.as_str()))
     }
 
     pub fn column_name(&self) -> Option<&str> {

@@ -33,12 +33,15 @@ pub fn setback(error: reqwest::Error, url: &Url, connect_timeout: Duration) -> S
 
 /// The answer did not come in time.
 pub fn timed_out(timeout: Duration) -> Setback {
-    dropped(format!("no answer within {} s", timeout.as_secs_f64()))
+    let mut setback = dropped(format!("no answer within {} s", timeout.as_secs_f64()));
+    setback.error = setback.error.hint("The server option request_timeout says how long one request may take.");
+    setback
 }
 
 fn dropped(message: String) -> Setback {
     Setback {
-        error: Error::new(Kind::Dropped, message),
+        error: Error::new(Kind::Dropped, message)
+            .hint("Try again; if it stays, look at the network between this server and the API."),
         passing: true,
         perhaps_done: true,
         throttled: false,
@@ -46,22 +49,21 @@ fn dropped(message: String) -> Setback {
     }
 }
 
+const UNREACHED: &str = "Check host and port in base_url and login_url, and that this server may reach them.";
+
 fn not_connected(cause: &Cause, timeout: Option<Duration>, url: &Url) -> Setback {
     let host = authority(url);
     let (reason, hint, passing) = match (timeout, cause) {
-        (Some(timeout), _) => (format!("no connection within {} s", timeout.as_secs_f64()), None, true),
+        (Some(timeout), _) => (format!("no connection within {} s", timeout.as_secs_f64()), Some(UNREACHED), true),
         (None, Cause::UnknownIssuer) => (
             "its certificate is not signed by an authority that is known here".to_owned(),
             Some("The server option ca_file names a file (PEM) with more authorities."),
             false,
         ),
         (None, Cause::Certificate(text)) => (format!("its certificate is not accepted: {text}"), None, false),
-        (None, Cause::NoTls) => ("it does not speak TLS".to_owned(), None, false),
-        (None, Cause::NoSuchName) => {
-            let hint = "Check the host in base_url and login_url.";
-            ("there is no host of this name".to_owned(), Some(hint), false)
-        }
-        (None, other) => (other.to_string(), None, true),
+        (None, Cause::NoTls) => ("it does not speak TLS".to_owned(), Some(UNREACHED), false),
+        (None, Cause::NoSuchName) => ("there is no host of this name".to_owned(), Some(UNREACHED), false),
+        (None, other) => (other.to_string(), Some(UNREACHED), true),
     };
     let mut error = Error::new(Kind::Connect, format!("could not connect to {host}: {reason}"));
     if let Some(hint) = hint {

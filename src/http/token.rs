@@ -1,7 +1,7 @@
 //! The access token of a session: had once, shared by all its requests, renewed once when it wears out.
 //!
 //! Where an API replaces the refresh token each time it is used, losing the new one means losing the
-//! access. Therefore a sign-in that has begun runs to its end even if the statement that wanted it is
+//! access. Therefore such a sign-in, once begun, runs to its end even if the statement that wanted it is
 //! cancelled, and a new refresh token goes to the [`TokenStore`] before anything else is done with it.
 
 use std::sync::Arc;
@@ -88,6 +88,9 @@ impl Keyring {
             state.failure = answer.as_ref().err().map(|error| (Instant::now(), error.clone()));
             answer
         };
+        if self.credentials.get("refresh_token").is_none() {
+            return sign_in.await;
+        }
         // A task of its own, so that it outlives whoever waits for it.
         tokio::spawn(sign_in)
             .await

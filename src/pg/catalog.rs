@@ -10,6 +10,7 @@ use crate::schema::{Capabilities, Field, Object, Operations, Reference};
 
 /// A foreign table: the object behind it, and which column shows which field.
 pub struct Table {
+    pub schema: String,
     pub name: String,
     pub server: pg_sys::Oid,
     /// Its fields are the table's columns, dropped ones left out.
@@ -56,6 +57,7 @@ impl Table {
             fields.push(field(name, attribute.atttypid, &own)?);
         }
         Ok(Table {
+            schema: relation.namespace().to_owned(),
             name: relation.name().to_owned(),
             server: foreign.serverid,
             object: Object {
@@ -66,6 +68,18 @@ impl Table {
             },
             columns,
         })
+    }
+
+    /// The error with the table's name, and with its own name for the column instead of the API's.
+    pub fn locate(&self, error: Error) -> Error {
+        let field = error.column_name().unwrap_or_default();
+        let shows = |column: &&Column| self.object.fields[column.field].name.eq_ignore_ascii_case(field);
+        let column = self.columns.iter().find(shows).map(|column| column.name.as_str());
+        let error = error.table(&self.schema, &self.name);
+        match column {
+            Some(column) => error.column(column),
+            None => error,
+        }
     }
 
     pub fn column(&self, attribute: i16) -> Option<&Column> {
@@ -116,11 +130,27 @@ pub struct Mapping {
     pub credentials: Credentials,
 }
 
-/// The user mapping of a user, or of PUBLIC. Postgres's own error if there is none.
-pub fn mapping(user: pg_sys::Oid, server: pg_sys::Oid) -> Mapping {
+/// The user mapping of a user, or of PUBLIC. HV00J if there is none.
+pub fn mapping(user: pg_sys::Oid, server: pg_sys::Oid, name: &str) -> Result<Mapping> {
+    if !has_mapping(user, server) && !has_mapping(pg_sys::InvalidOid, server) {
+        // SAFETY: a catalogue look-up; the user is the current one or owns a view.
+        let user = unsafe { text(pg_sys::GetUserNameFromId(user, true)) };
+        return Err(Error::new(
+            Kind::MissingOption,
+            format!("user \"{user}\" has no user mapping for server \"{name}\""),
+        )
+        .hint(format!("CREATE USER MAPPING FOR \"{user}\" SERVER \"{name}\" OPTIONS (…); with the credentials.")));
+    }
     // SAFETY: a catalogue look-up that errors if there is no mapping.
     let mapping = unsafe { &*pg_sys::GetUserMapping(user, server) };
-    Mapping { oid: mapping.umid, credentials: Credentials::read(option_map(mapping.options)) }
+    Ok(Mapping { oid: mapping.umid, credentials: Credentials::read(option_map(mapping.options)) })
+}
+
+fn has_mapping(user: pg_sys::Oid, server: pg_sys::Oid) -> bool {
+    let cache = pg_sys::SysCacheIdentifier::USERMAPPINGUSERSERVER as i32;
+    let none = pg_sys::Datum::from(0);
+    // SAFETY: a look-up by the two keys of this cache.
+    unsafe { pg_sys::SearchSysCacheExists(cache, user.into(), server.into(), none, none) }
 }
 
 /// A list of `DefElem`s.

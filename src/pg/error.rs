@@ -24,7 +24,17 @@ unsafe extern "C-unwind" {
 #[derive(Clone, Copy)]
 struct Context {
     line: *const c_char,
+    schema: *const c_char,
+    table: *const c_char,
     column: *const c_char,
+}
+
+impl Context {
+    /// In the current memory context.
+    fn new(line: Option<&str>, schema: Option<&str>, table: Option<&str>, column: Option<&str>) -> Self {
+        let keep = |text: Option<&str>| text.map_or(ptr::null(), |text| c_text(text).cast_const());
+        Context { line: keep(line), schema: keep(schema), table: keep(table), column: keep(column) }
+    }
 }
 
 /// Hands out the value, or raises the error as Postgres's own.
@@ -37,10 +47,9 @@ pub fn or_raise<T>(result: Result<T>) -> T {
 
 /// Raises the error. Destructors run; Postgres does the rest.
 pub fn raise(error: &Error) -> ! {
-    if error.request_text().is_some() || error.column_name().is_some() {
-        let line = error.request_text().map(|request| format!("remote request: {request}"));
-        link(line.as_deref(), error.column_name());
-    }
+    let (schema, table) = error.table_name().unzip();
+    let line = error.request_text().map(|request| format!("remote request: {request}"));
+    link(Context::new(line.as_deref(), schema, table, error.column_name()));
     let mut report = ErrorReport::new(sql_error_code(error.kind()), error.message().to_owned(), "sequin_fdw");
     if let Some(detail) = error.detail_text() {
         report = report.set_detail(detail.to_owned());
@@ -64,10 +73,10 @@ struct TrailParts {
 impl Trail {
     /// For these columns of a foreign table. The texts live in the current memory context: it must outlive
     /// the trail.
-    pub fn new<'a>(table: &str, columns: impl IntoIterator<Item = &'a str>) -> Self {
-        let context = |column| Context {
-            line: c_text(&format!("column \"{column}\" of foreign table \"{table}\"")),
-            column: c_text(column),
+    pub fn new<'a>(schema: &str, table: &str, columns: impl IntoIterator<Item = &'a str>) -> Self {
+        let context = |column| {
+            let line = format!("column \"{column}\" of foreign table \"{table}\"");
+            Context::new(Some(&line), Some(schema), Some(table), Some(column))
         };
         let columns = columns.into_iter().map(context).collect();
         let callback = pg_sys::ErrorContextCallback {
@@ -110,9 +119,8 @@ fn sql_error_code(kind: Kind) -> PgSqlErrorCode {
 }
 
 /// Puts a callback on the stack, in memory of the current context.
-fn link(line: Option<&str>, column: Option<&str>) {
-    let keep = |text: Option<&str>| text.map_or(ptr::null(), |text| c_text(text).cast_const());
-    let context = in_postgres(Context { line: keep(line), column: keep(column) });
+fn link(context: Context) {
+    let context = in_postgres(context);
     let callback = in_postgres(pg_sys::ErrorContextCallback {
         // SAFETY: reads a global of the one thread that runs Postgres code.
         previous: unsafe { pg_sys::error_context_stack },
@@ -141,8 +149,14 @@ unsafe extern "C-unwind" fn add_context(arg: *mut c_void) {
         // SAFETY: a printf format of one string, and that string, both NUL-terminated.
         unsafe { errcontext_msg(AS_IS.as_ptr(), context.line) };
     }
-    if !context.column.is_null() {
-        // SAFETY: the field code is one that `err_generic_string` knows; it copies the text.
-        unsafe { pg_sys::err_generic_string(pg_sys::PG_DIAG_COLUMN_NAME.into(), context.column) };
+    for (code, name) in [
+        (pg_sys::PG_DIAG_SCHEMA_NAME, context.schema),
+        (pg_sys::PG_DIAG_TABLE_NAME, context.table),
+        (pg_sys::PG_DIAG_COLUMN_NAME, context.column),
+    ] {
+        if !name.is_null() {
+            // SAFETY: the field code is one that `err_generic_string` knows; it copies the text.
+            unsafe { pg_sys::err_generic_string(code.into(), name) };
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::node;
 use super::session::Remote;
 use crate::connector::contract::Listing;
 use crate::error::{Error, Kind, Result, nearest};
+use crate::options::{Place, validate};
 use crate::schema::naming::{Naming, UniqueNames};
 use crate::schema::{Field, Object, Reference};
 use crate::value::Type;
@@ -48,6 +49,7 @@ pub unsafe fn foreign_schema(
             pg_sys::GetUserId(),
         )
     };
+    validate(Place::Import, options.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     let naming = options.get("naming").and_then(|name| Naming::parse(name)).unwrap_or_default();
     let commands = commands(&Remote::open(server, user)?, &schema, &server_name, wanted, naming)?;
     Ok(node::list(commands.iter().map(|command| c_text(command))))

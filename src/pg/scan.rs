@@ -90,7 +90,7 @@ impl Scan {
         let outputs = outputs.ok_or_else(|| {
             Error::new(Kind::Internal, format!("the plan is older than the columns of \"{}\"", table.name))
         })?;
-        let trail = Trail::new(&table.name, outputs.iter().map(|output| output.column.as_str()));
+        let trail = Trail::new(&table.schema, &table.name, outputs.iter().map(|output| output.column.as_str()));
         Ok(Scan {
             plan,
             table,
@@ -111,6 +111,10 @@ impl Scan {
     /// Puts the next row into the slot; leaves the slot empty at the end.
     pub fn next(&mut self, node: ScanNode<'_>, slot: &mut Slot<'_>) -> Result<()> {
         slot.clear();
+        self.step(node, slot).map_err(|error| self.table.locate(error))
+    }
+
+    fn step(&mut self, node: ScanNode<'_>, slot: &mut Slot<'_>) -> Result<()> {
         if !self.started {
             self.start(node)?;
         }
@@ -172,12 +176,13 @@ impl Scan {
     fn fill(&mut self, slot: &mut Slot<'_>) -> Result<()> {
         let cells = self.held.pages[self.page].row(self.row);
         self.row += 1;
+        let fields = &self.plan.read.fields;
         slot.store(|values, nulls| {
             self.trail.enter();
             for (at, (output, cell)) in self.outputs.iter_mut().zip(cells).enumerate() {
                 self.trail.at(at);
                 let datum = output.encoder.encode(cell);
-                if let Some(datum) = datum.map_err(|error| error.column(&output.column))? {
+                if let Some(datum) = datum.map_err(|error| error.column(&fields[at].name))? {
                     values[output.place] = datum;
                     nulls[output.place] = false;
                 }

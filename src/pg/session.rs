@@ -53,13 +53,10 @@ impl Remote {
     /// The session of a user with a server; options and credentials are read anew, so that an ALTER counts
     /// from the next scan on.
     pub fn open(server_oid: pg_sys::Oid, user: pg_sys::Oid) -> Result<Remote> {
-        let mapping = catalog::mapping(user, server_oid);
+        let server = catalog::server(server_oid)?;
+        let mapping = catalog::mapping(user, server_oid, &server.server)?;
         let token_file = TokenFile::new(&mapping);
-        let origin = Origin {
-            server: catalog::server(server_oid)?,
-            credentials: mapping.credentials,
-            allowed_hosts: settings::allowed_hosts(),
-        };
+        let origin = Origin { server, credentials: mapping.credentials, allowed_hosts: settings::allowed_hosts() };
         let io = wait::io()?;
         SESSIONS.with_borrow_mut(|sessions| {
             let place = (server_oid.to_u32(), user.to_u32());

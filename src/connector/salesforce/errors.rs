@@ -336,7 +336,8 @@ pub fn unreadable(wanted: &str, wrong: &str, body: &[u8]) -> Error {
     let error = Error::new(
         Kind::Unreadable,
         format!("Salesforce sent something else than {wanted}: {}", excerpt(wrong.as_bytes(), 300)),
-    );
+    )
+    .hint("Try again; if it stays, base_url is not Salesforce's, or something on the way changes its answers.");
     if body.is_empty() {
         error.detail("The answer was empty.")
     } else {

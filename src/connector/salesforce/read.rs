@@ -83,6 +83,13 @@ impl Pages {
         if self.received > page.total {
             return Err(wrong(&format!("it is said to be of {} records, but {} have come", page.total, self.received)));
         }
+        // Records that are deleted meanwhile are missing from later pages; the first is made with the count.
+        if page.done && self.links.is_empty() && self.received < page.total {
+            return Err(wrong(&format!(
+                "it is said to be of {} records, but only {} have come",
+                page.total, self.received
+            )));
+        }
         self.empty = if page.rows == 0 { self.empty + 1 } else { 0 };
         self.next = match (page.done, page.next) {
             (true, None) => None,
@@ -108,7 +115,11 @@ impl Pages {
 /// The path of a link to the next page, which must stay in the API of the host that sent it: the access token
 /// goes along.
 fn follow(origin: &str, link: &str) -> Result<String> {
-    let refuse = |what: &str| Error::new(Kind::Unreadable, what).detail(format!("It came from {origin}."));
+    let refuse = |what: &str| {
+        Error::new(Kind::Unreadable, what).detail(format!("It came from {origin}.")).hint(
+            "It was not followed. Something on the way to Salesforce changes its answers, or base_url is not its own.",
+        )
+    };
     let here = Url::parse(origin).map_err(|_| refuse("the answer came from a place that is no URL"))?;
     let next = here.join(link).map_err(|_| refuse("the link to the next page is no URL"))?;
     if next.origin() != here.origin() || !next.username().is_empty() || next.password().is_some() {
