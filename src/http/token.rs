@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use super::courier::{Courier, Denial};
 use super::key::Key;
@@ -18,6 +18,10 @@ use crate::connector::contract::Token;
 use crate::connector::machine::Step;
 use crate::error::{Error, Kind, Result};
 use crate::options::Credentials;
+
+/// How much longer a sign-in may take when the statement that wanted it is gone: an answer on its way arrives,
+/// and one that never comes does not keep the next statement waiting.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Keeps a refresh token that the API gave in place of the configured one beyond this backend.
 ///
@@ -92,9 +96,18 @@ impl Keyring {
             return sign_in.await;
         }
         // A task of its own, so that it outlives whoever waits for it.
-        tokio::spawn(sign_in)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "signing in ended without a token or an error")))
+        let (waiting, abandoned) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                answer = sign_in => answer,
+                () = async { let _ = abandoned.await; tokio::time::sleep(GRACE).await; } => {
+                    Err(Error::new(Kind::Dropped, "signing in took too long and nobody waited for it"))
+                }
+            }
+        });
+        let answer = task.await;
+        drop(waiting);
+        answer.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "signing in ended without a token or an error")))
     }
 
     /// The answer, if nobody has to be asked.

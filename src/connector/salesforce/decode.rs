@@ -228,7 +228,14 @@ fn cell(field: &Field, raw: &str) -> Result<Value> {
         raw => raw,
     };
     match field.ty {
-        Type::Text => string(field, raw).map(|text| Value::Text(text.unwrap_or_else(|| raw.into()))),
+        Type::Text => match string(field, raw)? {
+            Some(text) => Ok(Value::Text(text)),
+            None if sends_text(field) => {
+                let wanted = format!("text in the field {}", field.name);
+                Err(unreadable(&wanted, "its value is no string", raw.as_bytes()).column(&field.name))
+            }
+            None => Ok(Value::Text(raw.into())),
+        },
         Type::Bool => match raw {
             "true" => Ok(Value::Bool(true)),
             "false" => Ok(Value::Bool(false)),
@@ -253,6 +260,23 @@ fn cell(field: &Field, raw: &str) -> Result<Value> {
         },
         Type::Bytes => Err(malformed(field, raw, "binary data: Salesforce sends its URL, as text")),
     }
+}
+
+/// Whether the API sends nothing but strings for a field. In a table written by hand a text column may show
+/// any other field, and one without a type too.
+fn sends_text(field: &Field) -> bool {
+    matches!(
+        field.remote_type.as_str(),
+        "id" | "reference"
+            | "string"
+            | "textarea"
+            | "picklist"
+            | "multipicklist"
+            | "combobox"
+            | "email"
+            | "phone"
+            | "url"
+    )
 }
 
 /// The text of a JSON string; `None` if it is no string.

@@ -144,10 +144,16 @@ fn an_answer_that_is_no_page_is_an_error_that_shows_its_beginning() {
 }
 
 #[test]
+fn a_field_that_is_always_text_is_never_anything_else() {
+    let error = cell(&id(), "5").unwrap_err();
+    assert_eq!((error.kind(), error.column_name()), (Kind::Unreadable, Some("Id")));
+}
+
+#[test]
 fn fields_come_in_any_order_and_case_and_into_several_columns() {
     let body = r#"{"totalSize":2,"done":true,"records":[
         {"Name":"n","Extra":{"a":[1,{"Id":2}]},"Id":"a","N":1},{"Id":"b","Name":null,"N":2.50}]}"#;
-    let (_, pages) = scan(vec![text("id"), text("Name"), double("N"), text("n")], &[body]);
+    let (_, pages) = scan(vec![text("id"), text("Name"), double("N"), field("n", "double", Type::Text)], &[body]);
     let page = pages.unwrap().remove(0);
     assert_eq!(page.row(0), [Value::text("a"), Value::text("n"), decimal("1"), Value::text("1")]);
     assert_eq!(page.row(1), [Value::text("b"), Value::Null, decimal("2.50"), Value::text("2.50")]);
@@ -158,13 +164,14 @@ fn cells_are_read_as_their_type() {
     let boolean = field("F", "boolean", Type::Bool);
     let json = field("F", "address", Type::Json);
     let list = field("F", "multipicklist", Type::TextList);
+    let untyped = field("F", "", Type::Text);
     for (field, raw, value) in [
         (text("F"), r#""a\"b\\c\u00e9\n😀""#, Value::text("a\"b\\cé\n😀")),
         (text("F"), r#""\ud83d\ude00""#, Value::text("😀")),
         (text("F"), r#""""#, Value::text("")),
-        (text("F"), "1.50", Value::text("1.50")),
-        (text("F"), "true", Value::text("true")),
-        (text("F"), r#"{"a": [1]}"#, Value::text(r#"{"a": [1]}"#)),
+        (untyped.clone(), "1.50", Value::text("1.50")),
+        (untyped.clone(), "true", Value::text("true")),
+        (untyped.clone(), r#"{"a": [1]}"#, Value::text(r#"{"a": [1]}"#)),
         (text("F"), "null", Value::Null),
         (boolean.clone(), "true", Value::Bool(true)),
         (boolean, "null", Value::Bool(false)),
