@@ -69,10 +69,10 @@ fn limit_stays_here_where_rows_would_be_lost() {
         "SELECT id, count(*) OVER () FROM salesforce.contact ORDER BY id LIMIT 5",
         "SELECT id, row_number() OVER (ORDER BY created_date, id) FROM salesforce.contact ORDER BY id LIMIT 5",
         "SELECT id, generate_series(1, 3) FROM salesforce.contact ORDER BY 1, 2 LIMIT 10",
-        "SELECT DISTINCT ON (last_name) last_name, id FROM salesforce.contact ORDER BY last_name COLLATE \"C\", id LIMIT 5",
+        "SELECT DISTINCT ON (last_name COLLATE \"C\") last_name, id FROM salesforce.contact ORDER BY last_name COLLATE \"C\", id LIMIT 5",
         "SELECT a.name, c.id FROM salesforce.account a LEFT JOIN salesforce.contact c ON c.account_id = a.id ORDER BY c.id, a.id LIMIT 40",
         "SELECT id FROM salesforce.contact ORDER BY id LIMIT 5 OFFSET 700",
-        "SELECT max(id) FROM salesforce.contact GROUP BY account_id ORDER BY 1 LIMIT 5",
+        "SELECT max(id COLLATE \"C\") FROM salesforce.contact GROUP BY account_id ORDER BY 1 LIMIT 5",
     ] {
         copy.same(inner);
     }
