@@ -10,7 +10,7 @@ CREATE FOREIGN DATA WRAPPER sequin_fdw
   HANDLER sequin_fdw_handler VALIDATOR sequin_fdw_validator;
 
 CREATE FUNCTION session_stats(
-  OUT server text,
+  OUT server oid,
   OUT requests bigint,
   OUT retries bigint,
   OUT errors bigint,
@@ -22,7 +22,9 @@ CREATE FUNCTION session_stats(
 ) RETURNS SETOF record
   LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_session_stats_wrapper';
 
-CREATE VIEW stats AS SELECT * FROM session_stats();
+CREATE VIEW stats AS
+  SELECT s.srvname AS server, t.requests, t.retries, t.errors, t.throttled, t.rows, t.bytes, t.quota_used, t.quota_left
+  FROM session_stats() t JOIN pg_foreign_server s ON s.oid = t.server;
 
 COMMENT ON VIEW stats IS
   'What this session has asked of each server. The quota is what the API last said of its own.';

@@ -1,5 +1,6 @@
 //! Puts one request on the wire and reads one answer, whole.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -52,7 +53,7 @@ impl Client {
         }
         let http = builder.build().map_err(|error| match &server.ca_file {
             // That it is PEM is known, but not until now what is inside.
-            Some(file) => bad_ca_file("cannot use the certificates in", file),
+            Some(file) => bad_ca_file(file),
             None => {
                 let reason = fault::innermost(&error);
                 Error::new(Kind::Internal, format!("the HTTP client cannot be set up: {reason}"))
@@ -130,17 +131,26 @@ fn content_type(body: &Body) -> &'static str {
     }
 }
 
-/// Reads the certificates of `ca_file`.
+/// No bundle of authorities is near it.
+const LARGEST_CA_FILE: u64 = 1 << 20;
+
+/// Reads the certificates of `ca_file`. Only a file is read: a pipe or a device might never end.
 fn authorities(file: &str) -> Result<Vec<Certificate>> {
-    let pem = std::fs::read(file).map_err(|error| bad_ca_file(&format!("cannot read ({})", error.kind()), file))?;
-    Certificate::from_pem_bundle(&pem)
-        .ok()
-        .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| bad_ca_file("no certificates in PEM form in", file))
+    let read = || {
+        let mut pem = Vec::new();
+        if std::fs::metadata(file)?.is_file() {
+            std::fs::File::open(file)?.take(LARGEST_CA_FILE).read_to_end(&mut pem)?;
+        }
+        std::io::Result::Ok(pem)
+    };
+    let certificates = read().ok().and_then(|pem| Certificate::from_pem_bundle(&pem).ok());
+    certificates.filter(|certificates| !certificates.is_empty()).ok_or_else(|| bad_ca_file(file))
 }
 
-fn bad_ca_file(problem: &str, file: &str) -> Error {
-    Error::new(Kind::BadOption, format!("option \"ca_file\": {problem} \"{file}\""))
+/// One wording for all that may be wrong: it is not for everybody to know which files there are.
+fn bad_ca_file(file: &str) -> Error {
+    Error::new(Kind::BadOption, format!("option \"ca_file\": no certificates can be read from \"{file}\""))
+        .hint("It must be a file with certificates in PEM form that the server may read.")
 }
 
 fn redirected(answer: &reqwest::Response) -> Setback {

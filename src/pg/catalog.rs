@@ -39,12 +39,17 @@ impl Table {
         // SAFETY: a catalogue look-up; errors if it is no foreign table.
         let foreign = unsafe { &*pg_sys::GetForeignTable(oid) };
         let options = option_map(foreign.options);
+        // SAFETY: catalogue look-ups of a table that exists.
+        let (schema, table) = unsafe {
+            (text(pg_sys::get_namespace_name(pg_sys::get_rel_namespace(oid))), text(pg_sys::get_rel_name(oid)))
+        };
         let mut fields = Vec::new();
         let mut columns = Vec::new();
         for attribute in relation.tuple_desc().iter().filter(|column| !column.attisdropped) {
             // SAFETY: a catalogue look-up.
             let own = option_map(unsafe { pg_sys::GetForeignColumnOptions(oid, attribute.attnum) });
-            let name = attribute.name().to_owned();
+            // SAFETY: a name is a NUL-terminated string.
+            let name = unsafe { text(attribute.attname.data.as_ptr()) };
             let rounds = attribute.atttypmod >= 0 && attribute.atttypid != pg_sys::VARCHAROID;
             columns.push(Column {
                 attribute: attribute.attnum,
@@ -57,16 +62,16 @@ impl Table {
             fields.push(field(name, attribute.atttypid, &own)?);
         }
         Ok(Table {
-            schema: relation.namespace().to_owned(),
-            name: relation.name().to_owned(),
             server: foreign.serverid,
             object: Object {
-                name: options.get("object").cloned().unwrap_or_else(|| relation.name().to_owned()),
+                name: options.get("object").unwrap_or(&table).clone(),
                 fields,
                 operations: parsed(&options, "operations", Operations::parse)?.unwrap_or_default(),
                 estimated_rows: options.get("estimated_rows").and_then(|rows| rows.parse().ok()),
             },
             columns,
+            schema,
+            name: table,
         })
     }
 
@@ -151,6 +156,13 @@ fn has_mapping(user: pg_sys::Oid, server: pg_sys::Oid) -> bool {
     let none = pg_sys::Datum::from(0);
     // SAFETY: a look-up by the two keys of this cache.
     unsafe { pg_sys::SearchSysCacheExists(cache, user.into(), server.into(), none, none) }
+}
+
+/// Whether the current user may name files that the server reads.
+pub fn may_read_server_files() -> bool {
+    let role = pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES);
+    // SAFETY: catalogue look-ups; superusers have all privileges.
+    unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), role) }
 }
 
 /// A list of `DefElem`s.

@@ -6,7 +6,7 @@ use std::ptr;
 use pgrx::pg_sys::{self, BuiltinOid, Datum, Oid, PgOid};
 use pgrx::{FromDatum, IntoDatum};
 
-use super::memory::{c_text, text};
+use super::memory::{c_text, text, text_datum};
 use crate::error::{Error, Kind, Result};
 use crate::value::{Type, Value};
 
@@ -53,7 +53,7 @@ pub fn column_type(oid: Oid) -> Type {
     match PgOid::from(base) {
         PgOid::BuiltIn(BuiltinOid::JSONBOID | BuiltinOid::JSONOID) => Type::Json,
         PgOid::BuiltIn(BuiltinOid::BYTEAOID) => Type::Bytes,
-        PgOid::BuiltIn(BuiltinOid::TEXTARRAYOID | BuiltinOid::VARCHARARRAYOID) => Type::TextList,
+        _ if element(base).is_some() => Type::TextList,
         _ => Type::Text,
     }
 }
@@ -154,12 +154,8 @@ unsafe fn output(datum: Datum, oid: Oid) -> Box<str> {
         pg_sys::getTypeOutputInfo(oid, &mut function, &mut varlena);
         pg_sys::OidOutputFunctionCall(function, datum)
     };
-    // SAFETY: a NUL-terminated string in the server's encoding; the result is one too, in UTF-8.
-    unsafe {
-        let length = libc::strlen(cell) as c_int;
-        let utf8 = pg_sys::pg_server_to_any(cell, length, pg_sys::pg_enc::PG_UTF8 as c_int);
-        text(utf8).into()
-    }
+    // SAFETY: a NUL-terminated string in the server's encoding.
+    unsafe { text(cell) }.into()
 }
 
 /// Turns cells of one column into datums. Made once per scan: the catalogue is asked here.
@@ -236,13 +232,8 @@ impl Encoder {
 
     fn by_input(&mut self, value: &Value) -> Datum {
         let form = c_text(&value.to_input());
-        // SAFETY: a NUL-terminated string in UTF-8, converted to the server's encoding; then the type's
-        // own input function, looked up in `new`.
-        unsafe {
-            let length = libc::strlen(form) as c_int;
-            let form = pg_sys::pg_any_to_server(form, length, pg_sys::pg_enc::PG_UTF8 as c_int);
-            pg_sys::InputFunctionCall(&mut self.input, form, self.io_param, self.modifier)
-        }
+        // SAFETY: a NUL-terminated string in the server's encoding, and the type's own input function.
+        unsafe { pg_sys::InputFunctionCall(&mut self.input, form, self.io_param, self.modifier) }
     }
 }
 
@@ -251,23 +242,6 @@ fn narrow<T: TryFrom<i64>>(number: i64, name: &str) -> Result<T> {
         Error::new(Kind::OutOfRange, format!("{number} is out of range for type {name}"))
             .hint("Declare the column as bigint or numeric.")
     })
-}
-
-/// A text datum in the server's encoding; what that cannot hold is an error of Postgres's own (22P05).
-fn text_datum(text: &str) -> Datum {
-    // SAFETY: reads `length` bytes of UTF-8. The conversion returns its argument where there is nothing
-    // to convert, else a NUL-terminated copy.
-    unsafe {
-        let start = text.as_ptr().cast::<c_char>();
-        let utf8 = pg_sys::pg_enc::PG_UTF8 as c_int;
-        let converted = if pg_sys::GetDatabaseEncoding() == utf8 {
-            start.cast_mut()
-        } else {
-            pg_sys::pg_any_to_server(start, text.len() as c_int, utf8)
-        };
-        let length = if ptr::eq(converted, start) { text.len() } else { libc::strlen(converted) };
-        Datum::from(pg_sys::cstring_to_text_with_len(converted, length as c_int))
-    }
 }
 
 fn text_array(items: &[Value]) -> Datum {

@@ -11,7 +11,7 @@ use std::ptr;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_guard, pg_sys};
 
-use super::memory::c_text;
+use super::memory::{c_text, message};
 use crate::error::{Error, Kind, Result};
 
 unsafe extern "C-unwind" {
@@ -50,12 +50,13 @@ pub fn raise(error: &Error) -> ! {
     let (schema, table) = error.table_name().unzip();
     let line = error.request_text().map(|request| format!("remote request: {request}"));
     link(Context::new(line.as_deref(), schema, table, error.column_name()));
-    let mut report = ErrorReport::new(sql_error_code(error.kind()), error.message().to_owned(), "sequin_fdw");
+    let mut report =
+        ErrorReport::new(sql_error_code(error.kind()), message(error.message()).into_owned(), "sequin_fdw");
     if let Some(detail) = error.detail_text() {
-        report = report.set_detail(detail.to_owned());
+        report = report.set_detail(message(detail).into_owned());
     }
     if let Some(hint) = error.hint_text() {
-        report = report.set_hint(hint.to_owned());
+        report = report.set_hint(message(hint).into_owned());
     }
     report.report(PgLogLevel::ERROR);
     // Postgres has taken over.

@@ -14,6 +14,9 @@ use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::schema::Field;
 use crate::value::{Type, Value};
 
+/// Conditions nested deeper than this are left to Postgres: whatever walks them does so by recursion.
+const DEEPEST: u32 = 20;
+
 /// Lowers the conditions of one foreign table, and gathers the expressions that execution must evaluate.
 pub struct Lowering<'t, 'p> {
     rel: Rel<'p>,
@@ -29,10 +32,17 @@ impl<'t, 'p> Lowering<'t, 'p> {
 
     /// The condition in neutral words.
     pub fn condition(&mut self, node: Node<'p>) -> Predicate {
+        self.nested(node, 0)
+    }
+
+    fn nested(&mut self, node: Node<'p>, depth: u32) -> Predicate {
+        if depth > DEEPEST {
+            return Predicate::Opaque;
+        }
         let understood = match node.shape() {
-            Shape::And(parts) => Some(Predicate::And(self.conditions(parts))),
-            Shape::Or(parts) => Some(Predicate::Or(self.conditions(parts))),
-            Shape::Not(part) => Some(self.condition(part).negate()),
+            Shape::And(parts) => Some(Predicate::And(self.parts(parts, depth))),
+            Shape::Or(parts) => Some(Predicate::Or(self.parts(parts, depth))),
+            Shape::Not(part) => Some(self.nested(part, depth + 1).negate()),
             Shape::Operator { oid, collation, left, right } => self.comparison(oid, collation, left, right),
             Shape::ArrayOperator { oid, any, collation, left, right } => {
                 self.membership(oid, any, collation, left, right)
@@ -47,8 +57,8 @@ impl<'t, 'p> Lowering<'t, 'p> {
         understood.unwrap_or_else(|| self.known(node))
     }
 
-    fn conditions(&mut self, parts: Vec<Node<'p>>) -> Vec<Predicate> {
-        parts.into_iter().map(|part| self.condition(part)).collect()
+    fn parts(&mut self, parts: Vec<Node<'p>>, depth: u32) -> Vec<Predicate> {
+        parts.into_iter().map(|part| self.nested(part, depth + 1)).collect()
     }
 
     /// A condition that no row decides.

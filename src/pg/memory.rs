@@ -1,14 +1,64 @@
 //! Values in Postgres's memory contexts.
 
-use std::ffi::{CStr, c_char};
+use std::borrow::Cow;
+use std::ffi::{CStr, c_char, c_int};
 
 use pgrx::{PgMemoryContexts, pg_sys};
 
-/// A C string in the current memory context. A NUL, which would end it early, is left out.
+const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
+
+/// A C string in the server's encoding, in the current memory context. A NUL, which would end it early, is
+/// left out; what the encoding cannot hold is an error of Postgres's own (22P05).
 pub fn c_text(text: &str) -> *mut c_char {
+    let utf8 = c_utf8(text);
+    // SAFETY: a NUL-terminated string of this length. What comes back is the same, or a converted copy.
+    unsafe { pg_sys::pg_any_to_server(utf8, libc::strlen(utf8) as c_int, UTF8) }
+}
+
+/// A C string in UTF-8 whatever the server's encoding, for what never leaves the backend.
+pub fn c_utf8(text: &str) -> *mut c_char {
     let text = text.replace('\0', "");
     // SAFETY: `pstrdup` copies a string that holds no NUL into memory that Postgres owns.
     unsafe { PgMemoryContexts::CurrentMemoryContext.pstrdup(&text) }
+}
+
+/// The text of a C string in the server's encoding. In a database without an encoding (SQL_ASCII) what is not
+/// UTF-8 is an error of Postgres's own (22021).
+///
+/// # Safety
+/// The pointer must be null or lead to a NUL-terminated string.
+pub unsafe fn text(pointer: *const c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: by the contract above. What comes back is the same, or a converted copy.
+    let utf8 = unsafe { pg_sys::pg_server_to_any(pointer, libc::strlen(pointer) as c_int, UTF8) };
+    // SAFETY: a NUL-terminated string.
+    unsafe { CStr::from_ptr(utf8) }.to_string_lossy().into_owned()
+}
+
+/// The text as messages may hold it: pgrx hands them to Postgres as they are, so that in a database of another
+/// encoding only ASCII is safe; the rest is spelled out.
+pub fn message(text: &str) -> Cow<'_, str> {
+    // SAFETY: reads the database's encoding.
+    if text.is_ascii() || unsafe { pg_sys::GetDatabaseEncoding() } == UTF8 {
+        return Cow::Borrowed(text);
+    }
+    let spell = |letter: char| if letter.is_ascii() { letter.to_string() } else { letter.escape_unicode().to_string() };
+    Cow::Owned(text.chars().map(spell).collect())
+}
+
+/// A text datum in the server's encoding, in the current memory context.
+pub fn text_datum(text: &str) -> pg_sys::Datum {
+    let start = text.as_ptr().cast::<c_char>();
+    // SAFETY: reads the database's encoding.
+    if unsafe { pg_sys::GetDatabaseEncoding() } == UTF8 {
+        // SAFETY: reads as many bytes as there are.
+        return unsafe { pg_sys::cstring_to_text_with_len(start, text.len() as c_int) }.into();
+    }
+    let converted = c_text(text);
+    // SAFETY: a NUL-terminated string.
+    unsafe { pg_sys::cstring_to_text_with_len(converted, libc::strlen(converted) as c_int) }.into()
 }
 
 /// A Rust value that is dropped when the memory context is reset or deleted.
@@ -17,16 +67,4 @@ pub fn c_text(text: &str) -> *mut c_char {
 /// and on abort.
 pub fn keep<T>(context: pg_sys::MemoryContext, value: T) -> *mut T {
     PgMemoryContexts::For(context).leak_and_drop_on_delete(value)
-}
-
-/// The text of a C string; what is not UTF-8 is replaced.
-///
-/// # Safety
-/// The pointer must be null or lead to a NUL-terminated string.
-pub unsafe fn text(pointer: *const c_char) -> String {
-    if pointer.is_null() {
-        return String::new();
-    }
-    // SAFETY: by the contract above.
-    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }

@@ -141,9 +141,20 @@ impl<'p> Relation<'p> {
         let needed = fields(rel, &table, &needed);
         let fields = needed.iter().map(|(_, field)| table.object.fields[*field].clone()).collect();
         let access = connector.accesses(&table.object, &Ask { fields, clauses }).into_iter().next();
-        let access = access.filter(|access| access.covers.len() == restrictions.len()).ok_or_else(|| {
+        let mut access = access.filter(|access| access.covers.len() == restrictions.len()).ok_or_else(|| {
             Error::new(Kind::Internal, format!("{} offers no access to \"{}\"", connector.title(), table.name))
         })?;
+        // Only what is pushed is evaluated before the first row.
+        let mut pushed = Vec::new();
+        for (_, predicate) in &mut access.covers {
+            predicate.operands_mut(&mut |operand| {
+                if let Operand::Arg(at) = operand {
+                    pushed.push(args[*at]);
+                    *at = pushed.len() - 1;
+                }
+            });
+        }
+        let args = pushed;
         let covers = access.covers.iter();
         let clauses = restrictions.into_iter().zip(covers);
         let clauses = clauses.map(|(restriction, (support, _))| Clause { restriction, support: *support }).collect();

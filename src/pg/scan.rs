@@ -123,8 +123,9 @@ impl Scan {
 
     /// Evaluates the operands and sends the first request; sends none if no record can match.
     fn start(&mut self, node: ScanNode<'_>) -> Result<()> {
-        let args: Vec<Value> = self.args.iter().map(|arg| node.evaluate(arg)).collect();
-        let read = self.plan.read.bind(&args)?;
+        let args = &self.args;
+        let mut evaluate = |at: usize| args.get(at).map_or(Value::Null, |arg| node.evaluate(arg));
+        let read = self.plan.read.bind(&mut evaluate)?;
         self.finished = true;
         if let Some(read) = read {
             let remote = Remote::open(self.table.server, self.user)?;

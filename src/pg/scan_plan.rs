@@ -6,7 +6,7 @@ use pgrx::{PgList, pg_sys};
 use serde::{Deserialize, Serialize};
 
 use super::executor::ScanNode;
-use super::memory::c_text;
+use super::memory::c_utf8;
 use super::node;
 use crate::error::{Error, Kind, Result};
 use crate::query::ask::Read;
@@ -28,7 +28,7 @@ impl ScanPlan {
         let text = serde_json::to_string(self)
             .map_err(|error| Error::new(Kind::Internal, format!("could not write down the plan: {error}")))?;
         // SAFETY: makes a node around a string in the planner's memory.
-        let node = unsafe { pg_sys::makeString(c_text(&text)) };
+        let node = unsafe { pg_sys::makeString(c_utf8(&text)) };
         Ok(node::list([node]))
     }
 

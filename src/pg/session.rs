@@ -19,6 +19,9 @@ use crate::io::{Io, Stream};
 use crate::options::{Credentials, ServerOptions};
 use crate::query::page::Weigh;
 
+/// Sessions that are kept open: each has connections and a token.
+const MAX_SESSIONS: usize = 16;
+
 /// A way to one API with one user's credentials.
 #[derive(Clone)]
 pub struct Remote {
@@ -38,9 +41,10 @@ struct Origin {
 
 #[derive(Default)]
 struct Sessions {
-    by_user: BTreeMap<(u32, u32), (Origin, Remote)>,
-    /// By the server's name, for `sequin.stats`.
-    totals: BTreeMap<String, Arc<Meter>>,
+    /// By server and user, the one used last at the end.
+    open: Vec<((pg_sys::Oid, pg_sys::Oid), Origin, Remote)>,
+    /// By server, for `sequin.stats`.
+    totals: BTreeMap<u32, Arc<Meter>>,
     /// The budget of the statement that began at this time.
     budget: Option<(i64, u32, Arc<Budget>)>,
 }
@@ -56,26 +60,37 @@ impl Remote {
         let server = catalog::server(server_oid)?;
         let mapping = catalog::mapping(user, server_oid, &server.server)?;
         let token_file = TokenFile::new(&mapping);
-        let origin = Origin { server, credentials: mapping.credentials, allowed_hosts: settings::allowed_hosts() };
+        let origin = Origin { server, credentials: mapping.credentials, allowed_hosts: settings::allowed_hosts()? };
         let io = wait::io()?;
-        SESSIONS.with_borrow_mut(|sessions| {
-            let place = (server_oid.to_u32(), user.to_u32());
-            if let Some((made_from, remote)) = sessions.by_user.get(&place)
-                && *made_from == origin
-            {
-                return Ok(remote.clone());
+        let place = (server_oid, user);
+        let known = SESSIONS.with_borrow_mut(|sessions| {
+            let at = sessions.open.iter().position(|(key, ..)| *key == place)?;
+            let (key, made_from, remote) = sessions.open.remove(at);
+            let fits = made_from == origin;
+            let found = remote.clone();
+            if fits {
+                sessions.open.push((key, made_from, remote));
             }
-            let connector = connector::open(&origin.server)?;
-            let session = Session::new(
-                Arc::clone(&connector),
-                origin.server.clone(),
-                origin.credentials.clone(),
-                origin.allowed_hosts.clone(),
-                Arc::new(token_file),
-            )?;
-            let totals = sessions.totals.entry(origin.server.server.clone()).or_default();
-            let remote = Remote { connector, session: Arc::new(session), totals: Arc::clone(totals), io };
-            sessions.by_user.insert(place, (origin, remote.clone()));
+            fits.then_some(found)
+        });
+        if let Some(remote) = known {
+            return Ok(remote);
+        }
+        let connector = connector::open(&origin.server)?;
+        let session = Session::new(
+            Arc::clone(&connector),
+            origin.server.clone(),
+            origin.credentials.clone(),
+            origin.allowed_hosts.clone(),
+            Arc::new(token_file),
+        )?;
+        SESSIONS.with_borrow_mut(|sessions| {
+            let totals = Arc::clone(sessions.totals.entry(server_oid.to_u32()).or_default());
+            let remote = Remote { connector, session: Arc::new(session), totals, io };
+            if sessions.open.len() >= MAX_SESSIONS {
+                sessions.open.remove(0);
+            }
+            sessions.open.push((place, origin, remote.clone()));
             Ok(remote)
         })
     }
@@ -132,8 +147,8 @@ fn budget() -> Arc<Budget> {
 }
 
 /// What this backend has asked of each server.
-pub fn totals() -> Vec<(String, Counts)> {
+pub fn totals() -> Vec<(pg_sys::Oid, Counts)> {
     SESSIONS.with_borrow(|sessions| {
-        sessions.totals.iter().map(|(server, meter)| (server.clone(), meter.snapshot())).collect()
+        sessions.totals.iter().map(|(server, meter)| ((*server).into(), meter.snapshot())).collect()
     })
 }

@@ -4,6 +4,8 @@ use std::ffi::CString;
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
+use crate::error::{Error, Kind, Result};
+
 static PUSHDOWN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_REQUESTS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static ALLOWED_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -47,8 +49,18 @@ pub fn max_requests() -> u32 {
     u32::try_from(MAX_REQUESTS.get()).unwrap_or(0)
 }
 
-/// Lower case; empty means any.
-pub fn allowed_hosts() -> Vec<String> {
+/// Lower case; empty means any. HV00D if an entry is no host.
+pub fn allowed_hosts() -> Result<Vec<String>> {
     let hosts = ALLOWED_HOSTS.get().unwrap_or_default();
-    hosts.to_string_lossy().split(',').map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty()).collect()
+    let hosts = hosts.to_string_lossy().to_lowercase();
+    let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
+    let host = |host: &str| {
+        // A colon stands in an IPv6 address in brackets, else before a port.
+        if host.contains('/') || (host.contains(':') && !host.ends_with(']')) {
+            return Err(Error::new(Kind::BadOption, format!("sequin_fdw.allowed_hosts: \"{host}\" is no host"))
+                .hint("Name hosts alone, without scheme and port: acme.my.salesforce.com, *.example.com."));
+        }
+        Ok(host.to_owned())
+    };
+    hosts.map(host).collect()
 }

@@ -56,11 +56,12 @@ pub struct BoundRead {
 }
 
 impl Read {
-    /// Puts in the values of the plan's expressions. `None` if no record can match: nothing is asked.
+    /// Puts in the values of the plan's expressions, which `lookup` evaluates when they are needed. `None` if no
+    /// record can match: nothing is asked.
     ///
     /// Errors: 2201W if LIMIT is negative, with Postgres's own words.
-    pub fn bind(&self, args: &[Value]) -> Result<Option<BoundRead>> {
-        let limit = match self.limit.as_ref().map(|limit| limit.bind(args)) {
+    pub fn bind(&self, lookup: &mut dyn FnMut(usize) -> Value) -> Result<Option<BoundRead>> {
+        let limit = match self.limit.as_ref().map(|limit| limit.bind(lookup)) {
             None | Some(Value::Null) => None,
             Some(Value::Int(rows)) => match u64::try_from(rows) {
                 Ok(0) => return Ok(None),
@@ -73,7 +74,7 @@ impl Read {
                 return Err(Error::new(Kind::Internal, format!("LIMIT came as {other:?}")));
             }
         };
-        let filter = Predicate::all(self.filter.iter().map(|clause| clause.bind(args)));
+        let filter = Predicate::all(self.filter.iter().map(|clause| clause.bind(lookup)));
         if filter == Predicate::False {
             return Ok(None);
         }

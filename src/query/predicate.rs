@@ -18,11 +18,11 @@ pub enum Operand {
 }
 
 impl Operand {
-    /// The value, looked up among the evaluated expressions.
-    pub fn bind(&self, args: &[Value]) -> Value {
+    /// The value; `lookup` evaluates an expression of the plan.
+    pub fn bind(&self, lookup: &mut dyn FnMut(usize) -> Value) -> Value {
         match self {
             Operand::Value(value) => value.clone(),
-            Operand::Arg(at) => args.get(*at).cloned().unwrap_or(Value::Null),
+            Operand::Arg(at) => lookup(*at),
         }
     }
 }
@@ -113,24 +113,25 @@ impl Predicate {
     /// Puts in the values of the expressions and folds what they decide.
     ///
     /// What is left holds only [`Operand::Value`]s that are not NULL, in lists too, no empty list, and
-    /// `True` or `False` only at the top.
-    pub fn bind(&self, args: &[Value]) -> Predicate {
+    /// `True` or `False` only at the top. Expressions are evaluated from left to right and only where they
+    /// still matter: in `$1 = '' OR n > $1::int` the cast must not fail where the first part holds.
+    pub fn bind(&self, lookup: &mut dyn FnMut(usize) -> Value) -> Predicate {
         match self {
             Predicate::True | Predicate::False | Predicate::IsNull { .. } => self.clone(),
             // Never pushed; were it, asking for all records is what loses none.
             Predicate::Opaque => Predicate::True,
-            Predicate::Known { operand, negated } => match operand.bind(args) {
+            Predicate::Known { operand, negated } => match operand.bind(lookup) {
                 Value::Bool(holds) if holds != *negated => Predicate::True,
                 _ => Predicate::False,
             },
-            Predicate::And(parts) => Predicate::all(parts.iter().map(|part| part.bind(args))),
-            Predicate::Or(parts) => Predicate::any(parts.iter().map(|part| part.bind(args))),
-            Predicate::Compare { field, op, operand } => match operand.bind(args) {
+            Predicate::And(parts) => Predicate::all(parts.iter().map(|part| part.bind(lookup))),
+            Predicate::Or(parts) => Predicate::any(parts.iter().map(|part| part.bind(lookup))),
+            Predicate::Compare { field, op, operand } => match operand.bind(lookup) {
                 Value::Null => Predicate::False,
                 value => Predicate::Compare { field: field.clone(), op: *op, operand: Operand::Value(value) },
             },
             Predicate::In { field, list, negated } => {
-                let Value::List(items) = list.bind(args) else { return Predicate::False };
+                let Value::List(items) = list.bind(lookup) else { return Predicate::False };
                 let given = items.len();
                 let items: Box<[Value]> = items.into_iter().filter(|item| !item.is_null()).collect();
                 if *negated && items.len() < given {
@@ -142,6 +143,18 @@ impl Predicate {
                     Predicate::In { field: field.clone(), list: Operand::Value(Value::List(items)), negated: *negated }
                 }
             }
+        }
+    }
+
+    /// All operands, to be changed.
+    pub fn operands_mut(&mut self, visit: &mut impl FnMut(&mut Operand)) {
+        match self {
+            Predicate::And(parts) | Predicate::Or(parts) => {
+                parts.iter_mut().for_each(|part| part.operands_mut(visit));
+            }
+            Predicate::Known { operand, .. } | Predicate::Compare { operand, .. } => visit(operand),
+            Predicate::In { list, .. } => visit(list),
+            Predicate::True | Predicate::False | Predicate::Opaque | Predicate::IsNull { .. } => {}
         }
     }
 
@@ -179,5 +192,35 @@ impl Predicate {
             1 => left.remove(0),
             _ => Predicate::Or(left),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(at: usize) -> Predicate {
+        Predicate::Known { operand: Operand::Arg(at), negated: false }
+    }
+
+    #[test]
+    fn expressions_are_evaluated_only_where_they_still_matter() {
+        let mut asked = Vec::new();
+        let mut lookup = |at| {
+            asked.push(at);
+            Value::Bool(at == 1)
+        };
+        let or = Predicate::Or(vec![known(0), known(1), known(2)]);
+        assert_eq!(or.bind(&mut lookup), Predicate::True);
+        let and = Predicate::And(vec![known(1), known(3), known(4)]);
+        assert_eq!(and.bind(&mut lookup), Predicate::False);
+        assert_eq!(asked, [0, 1, 1, 3]);
+    }
+
+    #[test]
+    fn a_condition_that_is_unknown_lets_no_row_through_negated_or_not() {
+        let mut null = |_| Value::Null;
+        assert_eq!(known(0).bind(&mut null), Predicate::False);
+        assert_eq!(known(0).negate().bind(&mut null), Predicate::False);
     }
 }

@@ -227,18 +227,16 @@ pub fn condition(predicate: &Predicate) -> Result<Condition> {
             }
         }
         Predicate::In { field, list: Operand::Arg(at), negated } => {
-            let (name, at) = (&field.name, parameter(*at));
-            Condition::Test {
-                text: if *negated {
-                    format!("({name} NOT IN {at} AND {name} != null)")
-                } else {
-                    format!("{name} IN {at}")
-                },
-                loose: needs_family(field)? == Family::Text,
-            }
+            let (name, at, family) = (&field.name, parameter(*at), needs_family(field)?);
+            let text = match (*negated, family) {
+                (false, _) => format!("{name} IN {at}"),
+                (true, Family::Bool) => format!("{name} NOT IN {at}"),
+                (true, _) => format!("({name} NOT IN {at} AND {name} != null)"),
+            };
+            Condition::Test { text, loose: family == Family::Text }
         }
         // Nulls and empty lists are folded as for every API.
-        Predicate::In { .. } => match predicate.bind(&[]) {
+        Predicate::In { .. } => match predicate.bind(&mut |_| Value::Null) {
             Predicate::In { field, list: Operand::Value(Value::List(items)), negated } => {
                 in_list(&field, &items, negated)?
             }
@@ -298,6 +296,13 @@ fn compare(field: &Field, family: Family, op: Comparison, literal: Literal) -> R
 
 fn in_list(field: &Field, values: &[Value], negated: bool) -> Result<Condition> {
     let family = needs_family(field)?;
+    if family == Family::Bool {
+        // At most two tests, and `!= null` must not stand beside them: SOQL takes null for false.
+        let op = if negated { Comparison::Ne } else { Comparison::Eq };
+        let tests = values.iter().map(|value| compare(field, family, op, literal(field, family, value)?));
+        let tests: Vec<_> = tests.collect::<Result<_>>()?;
+        return Ok(if negated { Condition::all(tests) } else { Condition::any(tests) });
+    }
     let mut seen = HashSet::new();
     let mut items = Vec::with_capacity(values.len());
     for value in values {

@@ -18,8 +18,9 @@ pub const MAX_QUERY: usize = 16_000;
 const JOIN: usize = 9 + 6;
 
 /// The conditions of each query. `fixed` is what a query takes apart from its conditions; `exact` is the field
-/// whose long list was promised to be exact.
+/// whose first list was promised to be exact.
 pub fn pieces(mut parts: Vec<Condition>, fixed: usize, exact: Option<&str>) -> Result<Vec<Vec<Condition>>> {
+    let mut promised = parts.iter().position(|part| list_to_split(part).is_some_and(|list| exact == Some(&list.field)));
     loop {
         let lengths: Vec<_> = parts.iter().map(|part| encoded_len(&part.to_string()) + JOIN).collect();
         let whole = fixed + lengths.iter().sum::<usize>();
@@ -28,15 +29,17 @@ pub fn pieces(mut parts: Vec<Condition>, fixed: usize, exact: Option<&str>) -> R
         }
         let longest =
             |fits: &dyn Fn(usize) -> bool| (0..parts.len()).filter(|at| fits(*at)).max_by_key(|at| lengths[*at]);
-        let split = longest(&|at| list_to_split(&parts[at]).is_some_and(|list| exact == Some(&list.field)))
-            .or_else(|| longest(&|at| list_to_split(&parts[at]).is_some()));
-        let spare = longest(&|at| Some(at) != split && may_be_left_out(&parts[at], true, exact));
+        let split = promised.or_else(|| longest(&|at| list_to_split(&parts[at]).is_some()));
+        let spare = longest(&|at| Some(at) != split && may_be_left_out(&parts[at], promised == Some(at)));
         match (split, spare) {
             // Enough room for a list, or nothing else to be had.
             (Some(at), spare) if spare.is_none() || whole - lengths[at] <= MAX_QUERY / 2 => {
                 return cut(parts, at, MAX_QUERY.saturating_sub(whole - lengths[at]));
             }
-            (_, Some(at)) => drop(parts.remove(at)),
+            (_, Some(at)) => {
+                parts.remove(at);
+                promised = promised.map(|promised| promised - usize::from(at < promised));
+            }
             _ => return Err(too_large()),
         }
     }
@@ -57,15 +60,12 @@ fn list_to_split(part: &Condition) -> Option<&List> {
 }
 
 /// Whether a condition was planned to be tested again here.
-pub fn may_be_left_out(part: &Condition, top: bool, exact: Option<&str>) -> bool {
+pub fn may_be_left_out(part: &Condition, promised: bool) -> bool {
     match part {
         Condition::True | Condition::False => false,
         Condition::Test { loose, .. } => *loose,
-        Condition::List(list) => {
-            let promised = top && !list.negated && exact.is_none_or(|field| field == list.field);
-            list.loose || (list.items.len() > SHORT_LIST && !promised)
-        }
-        Condition::And(parts) | Condition::Or(parts) => parts.iter().any(|part| may_be_left_out(part, false, exact)),
+        Condition::List(list) => list.loose || (list.items.len() > SHORT_LIST && !promised),
+        Condition::And(parts) | Condition::Or(parts) => parts.iter().any(|part| may_be_left_out(part, false)),
     }
 }
 

@@ -117,7 +117,7 @@ fn takes(room: &mut usize, predicate: &Predicate) -> bool {
     let length = condition
         .into_parts()
         .iter()
-        .filter(|part| !may_be_left_out(part, true, Some("")))
+        .filter(|part| !may_be_left_out(part, false))
         .map(|part| encoded_len(&part.to_string()))
         .sum();
     match room.checked_sub(length) {
