@@ -21,4 +21,5 @@ mod stats;
 mod support;
 mod tables;
 mod tls;
+mod traps;
 mod types;
