@@ -8,7 +8,7 @@ mod rules;
 mod text;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A file of the project: its path from the root, and what is in it.
 pub struct File {
@@ -42,7 +42,7 @@ fn files(directory: &str, endings: &[&str]) -> Vec<File> {
     found
 }
 
-fn relative(path: &PathBuf) -> String {
+fn relative(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned()
 }
 

@@ -15,8 +15,8 @@ impl Session {
         Session { client }
     }
 
-    pub fn try_rows(&mut self, sql: &str) -> Result<Vec<Row>, Failure> {
-        let messages = self.client.simple_query(sql).map_err(|error| Failure::of(&error))?;
+    pub fn try_rows(&mut self, sql: &str) -> Result<Vec<Row>, Box<Failure>> {
+        let messages = self.client.simple_query(sql).map_err(|error| Box::new(Failure::of(&error)))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),
             _ => None,
@@ -64,7 +64,7 @@ impl Session {
     pub fn fails(&mut self, sql: &str) -> Failure {
         match self.try_rows(sql) {
             Ok(rows) => panic!("must fail, but returns {} rows: {sql}\n{:?}", rows.len(), &rows[..rows.len().min(3)]),
-            Err(failure) => failure,
+            Err(failure) => *failure,
         }
     }
 
