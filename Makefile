@@ -14,9 +14,11 @@ PG_MAJOR = $(shell $(PG_CONFIG) --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
 FEATURES = --no-default-features --features pg$(PG_MAJOR)
 LIBDIR = $(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)
 TARGET = $(or $(CARGO_TARGET_DIR),target)
+# What `install` builds. Whoever needs more of the workspace builds it along: each selection compiles the dependencies anew.
+BUILD = -p sequin_fdw
 SHAREDIR = $(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension
 
-.PHONY: help deps test-deps build install demo test lint bench clean
+.PHONY: help deps test-deps build install install-built demo test lint bench clean
 
 help:
 	@echo 'make install   build the extension and install it into the Postgres of PG_CONFIG ($(PG_CONFIG))'
@@ -33,17 +35,21 @@ test-deps:
 	@tests/deps --tests
 
 build: deps
-	$(CARGO) build --release -p sequin_fdw $(FEATURES)
+	$(CARGO) build --release $(BUILD) $(FEATURES)
 
-install: build
+install: build install-built
+
+# For whoever has built it already.
+install-built:
 	@for dir in "$(LIBDIR)" "$(SHAREDIR)"; do \
 	  mkdir -p "$$dir" && test -w "$$dir" || { echo "cannot write to $$dir: run make install as its owner" >&2; exit 1; }; \
 	done
 	install -m 755 '$(TARGET)/release/libsequin_fdw.so' '$(LIBDIR)/sequin_fdw.so'
 	install -m 644 sequin_fdw.control sql/*.sql '$(SHAREDIR)'
 
-demo: install
-	$(CARGO) build --release -p sandbox
+demo: deps
+	$(CARGO) build --release -p sequin_fdw -p sandbox $(FEATURES)
+	@$(MAKE) --no-print-directory install-built
 	@tests/demo
 
 test: test-deps
