@@ -14,8 +14,6 @@ PG_MAJOR = $(shell $(PG_CONFIG) --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
 FEATURES = --no-default-features --features pg$(PG_MAJOR)
 LIBDIR = $(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)
 TARGET = $(or $(CARGO_TARGET_DIR),target)
-# What `install` builds. Whoever needs more of the workspace builds it along: each selection compiles the dependencies anew.
-BUILD = -p sequin_fdw
 SHAREDIR = $(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension
 
 .PHONY: help deps test-deps build install install-built demo test lint bench clean
@@ -35,7 +33,7 @@ test-deps:
 	@tests/deps --tests
 
 build: deps
-	$(CARGO) build --release $(BUILD) $(FEATURES)
+	$(CARGO) build --release -p sequin_fdw $(FEATURES)
 
 install: build install-built
 
