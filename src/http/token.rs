@@ -21,7 +21,10 @@ use crate::options::Credentials;
 
 /// How much longer a sign-in may take when the statement that wanted it is gone: an answer on its way arrives,
 /// and one that never comes does not keep the next statement waiting.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long to wait for another backend's sign-in.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps a refresh token that the API gave in place of the configured one beyond this backend.
 ///
@@ -30,6 +33,10 @@ const GRACE: Duration = Duration::from_secs(2);
 pub trait TokenStore: Send + Sync {
     fn load(&self) -> Option<SecretString>;
     fn save(&self, token: &SecretString) -> Result<()>;
+
+    /// Keeps other backends from using the token while the guard lives: each is good for one use. `None` if
+    /// another has it now. An error if the store could not keep a new token either.
+    fn try_lock(&self) -> Result<Option<Box<dyn Send>>>;
 }
 
 /// Keeps nothing.
@@ -40,6 +47,10 @@ impl TokenStore for () {
 
     fn save(&self, _token: &SecretString) -> Result<()> {
         Ok(())
+    }
+
+    fn try_lock(&self) -> Result<Option<Box<dyn Send>>> {
+        Ok(Some(Box::new(())))
     }
 }
 
@@ -132,7 +143,24 @@ impl Keyring {
         }
     }
 
+    /// Waits until no other backend is using the refresh token.
+    async fn turn(&self) -> Result<Option<Box<dyn Send>>> {
+        if self.credentials.get("refresh_token").is_none() {
+            return Ok(None);
+        }
+        let begun = Instant::now();
+        loop {
+            match self.store.try_lock()? {
+                Some(guard) => return Ok(Some(guard)),
+                // Whoever holds it that long is stuck; the API decides then.
+                None if begun.elapsed() > PATIENCE => return Ok(None),
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+
     async fn sign_in(&self, state: &mut State, account: &Account) -> Result<Arc<Key>> {
+        let _turn = self.turn().await?;
         let refresh = if state.unsaved { None } else { self.store.load() };
         let refresh = refresh.or_else(|| state.refresh.clone());
         let (token, fixed) = match self.converse(refresh.as_ref(), account).await {

@@ -5,16 +5,17 @@
 //! rollback would bring the used one back. The file names the token that its own descends from, so that
 //! a new one in the user mapping starts anew.
 
-use std::fs;
-use std::io::Write;
+use std::ffi::{CStr, OsStr};
+use std::fs::{self, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pgrx::pg_sys;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::catalog::Mapping;
-use super::memory::text;
 use crate::error::{Error, Kind, Result};
 use crate::http::token::TokenStore;
 
@@ -27,11 +28,11 @@ pub struct TokenFile {
 
 impl TokenFile {
     pub fn new(mapping: &Mapping) -> Self {
-        // SAFETY: reads two globals that are set before any statement runs.
-        let (data, database) = unsafe { (text(pg_sys::DataDir), pg_sys::MyDatabaseId) };
+        // SAFETY: two globals that are set before any statement runs; the path is bytes, of no encoding.
+        let (data, database) = unsafe { (CStr::from_ptr(pg_sys::DataDir), pg_sys::MyDatabaseId) };
         let name = format!("{}.{}", database.to_u32(), mapping.oid.to_u32());
         TokenFile {
-            path: PathBuf::from(data).join("sequin_fdw").join(name),
+            path: PathBuf::from(OsStr::from_bytes(data.to_bytes())).join("sequin_fdw").join(name),
             configured: mapping.credentials.get("refresh_token").cloned(),
         }
     }
@@ -49,21 +50,45 @@ impl TokenStore for TokenFile {
         let Some(configured) = &self.configured else { return Ok(()) };
         let kept = serde_json::json!([configured.expose_secret(), token.expose_secret()]);
         let kept = SecretString::from(kept.to_string());
-        let path = &self.path;
         let write = || {
-            if let Some(directory) = path.parent() {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-            }
             // Another backend reads the old file or the new one, never half of one.
-            let fresh = path.with_extension(format!("{}.new", std::process::id()));
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+            let fresh = self.beside(&format!("{}.new", std::process::id()));
+            let mut file = create(&fresh)?;
+            file.set_len(0)?;
             file.write_all(kept.expose_secret().as_bytes())?;
             file.sync_all()?;
-            fs::rename(fresh, path)
+            fs::rename(fresh, &self.path)
         };
-        write().map_err(|error: std::io::Error| {
-            Error::new(Kind::Internal, format!("could not keep the new refresh token: {error}"))
-                .hint("The API has replaced the refresh token; the data directory must be writable.")
-        })
+        write().map_err(|error| not_kept(&error))
     }
+
+    fn try_lock(&self) -> Result<Option<Box<dyn Send>>> {
+        let file = create(&self.beside("lock")).map_err(|error| not_kept(&error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(not_kept(&error)),
+        }
+    }
+}
+
+impl TokenFile {
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{suffix}"));
+        name.into()
+    }
+}
+
+/// Opens a file of ours, made if need be.
+fn create(path: &Path) -> io::Result<fs::File> {
+    if let Some(directory) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn not_kept(error: &io::Error) -> Error {
+    Error::new(Kind::Internal, format!("a refresh token that the API replaces cannot be kept: {error}"))
+        .hint("The server must be able to write to the directory sequin_fdw in its data directory.")
 }

@@ -79,7 +79,9 @@ fn statement_timeout_ends_a_sign_in_that_hangs_and_the_next_query_signs_in() {
         session.fails_with("57014", "SELECT id FROM salesforce.contact");
         assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
         world.sandbox.clear_faults();
-        works(&mut session);
+        // A sign-in that spends its refresh token is not given up at once: its answer may be on the way.
+        session.run("SET statement_timeout = '20s'");
+        assert_eq!(session.rows("SELECT id FROM salesforce.contact").len(), 1000, "the next query");
     }
 }
 

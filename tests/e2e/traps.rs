@@ -58,6 +58,79 @@ fn two_long_lists_on_one_field_are_both_kept() {
 }
 
 #[test]
+fn a_long_list_is_not_forgotten_for_a_short_one_on_the_same_field() {
+    let world = World::new(Config::new());
+    let mut session = world.connect();
+    session.run("CREATE TABLE ids AS SELECT id, row_number() OVER (ORDER BY id) AS n FROM salesforce.contact");
+    let first = session.column("SELECT id FROM ids WHERE n <= 3");
+    let short = first.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "SELECT count(*) FROM salesforce.contact WHERE id IN ({short}) AND id = ANY (ARRAY(SELECT id FROM ids WHERE n > 2))"
+    );
+    assert_eq!(session.number(&sql), 1);
+    session.run(
+        "SET plan_cache_mode = force_generic_plan;
+         PREPARE k(bool, text[], text[]) AS SELECT count(*) FROM salesforce.contact WHERE ($1 OR id = ANY ($2)) AND id = ANY ($3)",
+    );
+    let list = |from: u32, to: u32| format!("ARRAY(SELECT id FROM ids WHERE n BETWEEN {from} AND {to})");
+    let two = format!(
+        "EXECUTE k(false, {}, {})",
+        literal(&mut session, &list(1, 600)),
+        literal(&mut session, &list(501, 1200))
+    );
+    assert_eq!(session.number(&two), 100);
+    let one = format!(
+        "EXECUTE k(true, {}, {})",
+        literal(&mut session, &list(1, 600)),
+        literal(&mut session, &list(501, 1200))
+    );
+    assert_eq!(session.number(&one), 700);
+}
+
+/// The value of an expression, as a literal.
+fn literal(session: &mut Session, expression: &str) -> String {
+    session.value(&format!("SELECT quote_literal({expression}::text)"))
+}
+
+#[test]
+fn numbers_with_more_digits_than_the_api_has_are_compared_all_the_same() {
+    let world = World::new(Config::new());
+    world.import(&mut world.connect(), "every_type__c");
+    let mut copy = Copy::of(&world, &[("Every_Type__c", "every_type__c")]);
+    for number in [
+        "1e100",
+        "-1e100",
+        "1e17",
+        "99999999999999999999999999999999999999",
+        "0.1 + 1e-40",
+        "-1e-40",
+        "0.123456789012345678901234567890",
+    ] {
+        for operator in ["<", "<=", "=", "<>", ">=", ">"] {
+            copy.same(&format!("SELECT id FROM salesforce.every_type__c WHERE double__c {operator} {number}"));
+        }
+    }
+}
+
+#[test]
+fn backends_that_renew_a_single_use_token_at_once_all_go_on() {
+    let world =
+        World::new(Config::new().records("Contact", 10).switches(|switches| switches.rotate_refresh_tokens = true));
+    let mut owner = world.connect();
+    owner.run("ALTER USER MAPPING FOR CURRENT_USER SERVER sf OPTIONS (ADD refresh_token 'sandbox-refresh')");
+    let mut sessions: Vec<_> = (0..8).map(|_| world.connect()).collect();
+    world.sandbox.set_latency(std::time::Duration::from_millis(20));
+    for _ in 0..4 {
+        std::thread::scope(|scope| {
+            for session in &mut sessions {
+                scope.spawn(|| assert_eq!(session.number("SELECT count(*) FROM salesforce.contact"), 10));
+            }
+        });
+        world.sandbox.expire_tokens();
+    }
+}
+
+#[test]
 fn conditions_nested_a_thousand_levels_deep_give_the_same_rows() {
     let world = World::new(Config::new().records("Contact", 300));
     let mut session = world.connect();

@@ -29,10 +29,10 @@ pub enum Literal {
 /// <https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta/salesforce_app_limits_cheatsheet/salesforce_app_limits_platform_soslsoql.htm>
 pub const MAX_STRING: usize = 4_000;
 
-/// Digits after the point that a double can have at most: `5e-324`, with 17 digits more.
-const MAX_PLACES: u32 = 350;
-/// Digits before the point that a double can have at most: `1.8e308`.
-const MAX_MAGNITUDE: i64 = 309;
+/// Numbers have at most 18 digits, before and after the point together.
+/// <https://help.salesforce.com/s/articleView?id=sf.custom_field_types.htm>
+const MAX_PLACES: u32 = 18;
+const MAX_MAGNITUDE: i64 = 18;
 
 /// 1700-01-01 and 4000-12-31, the ends of the API's calendar, in days since 1970-01-01.
 const FIRST_DAY: i32 = -98_615;

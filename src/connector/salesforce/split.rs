@@ -5,6 +5,8 @@
 //! anyway are left out if they must be.
 //! <https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta/salesforce_app_limits_cheatsheet/salesforce_app_limits_platform_api.htm>
 
+use std::collections::HashSet;
+
 use super::soql::{Condition, List, encoded_len};
 use crate::error::{Error, Kind, Result};
 
@@ -18,8 +20,9 @@ pub const MAX_QUERY: usize = 16_000;
 const JOIN: usize = 9 + 6;
 
 /// The conditions of each query. `fixed` is what a query takes apart from its conditions; `exact` is the field
-/// whose first list was promised to be exact.
-pub fn pieces(mut parts: Vec<Condition>, fixed: usize, exact: Option<&str>) -> Result<Vec<Vec<Condition>>> {
+/// whose list was promised to be exact.
+pub fn pieces(parts: Vec<Condition>, fixed: usize, exact: Option<&str>) -> Result<Vec<Vec<Condition>>> {
+    let Some(mut parts) = merge_lists(parts) else { return Ok(Vec::new()) };
     let mut promised = parts.iter().position(|part| list_to_split(part).is_some_and(|list| exact == Some(&list.field)));
     loop {
         let lengths: Vec<_> = parts.iter().map(|part| encoded_len(&part.to_string()) + JOIN).collect();
@@ -43,6 +46,31 @@ pub fn pieces(mut parts: Vec<Condition>, fixed: usize, exact: Option<&str>) -> R
             _ => return Err(too_large()),
         }
     }
+}
+
+/// Makes one list of all that one field must be in, so that none stands in for another. `None` if no value is in
+/// all of them.
+fn merge_lists(parts: Vec<Condition>) -> Option<Vec<Condition>> {
+    let mut merged: Vec<Condition> = Vec::with_capacity(parts.len());
+    for part in parts {
+        let before = list_to_split(&part).map(|list| list.field.clone()).and_then(|field| {
+            merged.iter_mut().find_map(|other| match other {
+                Condition::List(other) if !other.negated && !other.loose && other.field == field => Some(other),
+                _ => None,
+            })
+        });
+        match (before, part) {
+            (Some(before), Condition::List(list)) => {
+                let items: HashSet<_> = list.items.into_iter().collect();
+                before.items.retain(|item| items.contains(item));
+                if before.items.is_empty() {
+                    return None;
+                }
+            }
+            (_, part) => merged.push(part),
+        }
+    }
+    Some(merged)
 }
 
 pub fn too_large() -> Error {

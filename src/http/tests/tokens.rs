@@ -32,6 +32,10 @@ impl TokenStore for Memory {
         *self.token.lock().unwrap() = Some(token.expose_secret().to_owned());
         Ok(())
     }
+
+    fn try_lock(&self) -> Result<Option<Box<dyn Send>>> {
+        Ok(Some(Box::new(())))
+    }
 }
 
 /// Hands out `token-1`, `token-2`, …; `answer` says what becomes of other requests, given their bearer token.

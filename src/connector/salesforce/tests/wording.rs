@@ -321,7 +321,32 @@ proptest! {
     }
 
     #[test]
-    fn numbers_are_worded_without_exponent(units in any::<i64>(), exponent in -300i32..280) {
+    fn numbers_compare_with_more_digits_than_the_api_has_as_postgres_does(
+        op in operators(),
+        cell in proptest::option::of(-3i128..3),
+        places in prop_oneof![-30i128..30, any::<i64>().prop_map(i128::from)],
+    ) {
+        // Cells in units of the eighteenth place, the operand in tenths of it.
+        let value = decimal(&format!("{places}e-19"));
+        let condition = condition(&compare(&double("F"), op, value)).unwrap();
+        let unit = |text: &str| {
+            let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+            format!("{whole}{places:0<18}").parse::<i128>().unwrap() * 10
+        };
+        let found = holds(&condition, cell.map(|cell| cell * 10), unit);
+        prop_assert_eq!(found, sql(op, &cell.map(|cell| cell * 10), &places), "{:?}", condition);
+    }
+
+    #[test]
+    fn numbers_beyond_the_digits_of_the_api_are_above_or_below_all(units in 1i64..1_000_000, exponent in 18i32..300) {
+        let field = double("F");
+        let worded = |text: String| literal(&field, family(&field).unwrap(), &decimal(&text)).unwrap();
+        prop_assert_eq!(worded(format!("{units}e{exponent}")), Literal::AboveAll);
+        prop_assert_eq!(worded(format!("-{units}e{exponent}")), Literal::BelowAll);
+    }
+
+    #[test]
+    fn numbers_are_worded_without_exponent(units in -999_999_999i64..1_000_000_000, exponent in -18i32..9) {
         let value = decimal(&format!("{units}e{exponent}"));
         let field = double("F");
         let Literal::Text(text) = literal(&field, family(&field).unwrap(), &value).unwrap() else {
