@@ -77,7 +77,7 @@ pub fn size(file: &File) -> Vec<String> {
 
 pub fn machine_paths(file: &File) -> Vec<String> {
     complain(file, &file.text, "a path of one machine", |line| {
-        ["/work/", "/root/", "/home/"].iter().any(|path| line.contains(path))
+        ["/work", "/root", "/home"].iter().any(|home| line.contains(&format!("{home}/")))
     })
 }
 
