@@ -29,8 +29,9 @@ pub enum Literal {
 /// <https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta/salesforce_app_limits_cheatsheet/salesforce_app_limits_platform_soslsoql.htm>
 pub const MAX_STRING: usize = 4_000;
 
-/// Numbers have at most 18 digits, before and after the point together.
-/// <https://help.salesforce.com/s/articleView?id=sf.custom_field_types.htm>
+/// A number field holds at most 18 digits, before and after the point together. That the API stores none beyond
+/// them, in formulas too, is an assumption: what an operand beyond them is folded to rests on it.
+/// <https://help.salesforce.com/s/articleView?id=000386249&type=1>
 const MAX_PLACES: u32 = 18;
 const MAX_MAGNITUDE: i64 = 18;
 
