@@ -146,6 +146,14 @@ impl Error {
         }))
     }
 
+    /// A write that was sent, and then this happened: the API may have done it or not.
+    pub fn outcome_unknown(cause: &Error) -> Self {
+        let message = format!("it is not known whether the API has done what was asked: {cause}");
+        let mut error = Error(Box::new(Parts { kind: Kind::OutcomeUnknown, message, ..(*cause.0).clone() }));
+        error.0.hint = Some("Look at the records before you repeat the statement.".to_owned());
+        error
+    }
+
     /// The API's code, field, record position and request id. Several calls add lines.
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         let detail = detail.into();

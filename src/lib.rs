@@ -16,6 +16,7 @@ mod connector;
 mod error;
 mod http;
 mod io;
+mod number;
 mod options;
 mod pg;
 mod query;

@@ -10,8 +10,10 @@ use super::wire::Response;
 use crate::error::{Error, Result};
 use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
-use crate::query::page::{Page, Weigh};
-use crate::schema::Object;
+use crate::query::change::{Change, Op, Outcome, Write, WriteLimits};
+use crate::query::page::{Page, Record, Weigh};
+use crate::schema::{Field, Object};
+use crate::value::Value;
 
 /// An API: what it can be asked, how that is worded, what its answers mean.
 pub trait Connector: Send + Sync {
@@ -32,6 +34,19 @@ pub trait Connector: Send + Sync {
 
     /// The requests of a read, in pieces that may run in any order; none if no record can match.
     fn read(&self, read: &BoundRead) -> Result<Vec<Job<Page>>>;
+
+    /// Records by their keys, in order, with the cells of these fields; `None` for one that is not there. As many keys
+    /// as [`Connector::write_limits`] allows.
+    fn retrieve(&self, object: &str, fields: &[Field], keys: &[&str]) -> Result<Job<Vec<Option<Record>>>>;
+
+    /// How many changes one request takes.
+    fn write_limits(&self, op: Op) -> WriteLimits;
+
+    /// Makes changes, no more than [`Connector::write_limits`] allows: all of them or none. Yields one outcome for each.
+    fn write(&self, write: &Write, changes: &[Change]) -> Result<Job<Vec<Outcome>>>;
+
+    /// Whether the API keeps two values of a field as the same.
+    fn same(&self, field: &Field, one: &Value, other: &Value) -> bool;
 
     /// The read in the API's own language, operands that are not known yet as `$1`, `$2`, …
     fn explain(&self, read: &Read) -> String;

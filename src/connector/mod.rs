@@ -1,8 +1,9 @@
 //! Connectors: what each API can do and how it words it. Pure: nothing here sends a byte or sleeps.
 //!
 //! [`contract`] is the trait that every API implements, [`machine`] is how a connector says which request
-//! comes next, [`wire`] is what a request and its answer look like. `http` runs all of it.
+//! comes next, [`batch`] is how every batch of writes goes, [`wire`] is what a request and its answer look like. `http` runs all of it.
 
+pub mod batch;
 pub mod contract;
 pub mod machine;
 pub mod oauth;

@@ -9,11 +9,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::contract::Token;
-use super::wire::{Body, Host, Request, Response, query};
+use super::wire::{Body, Effect, Host, Request, Response, query};
 use crate::error::{Error, Kind, Result};
 
-/// A request for a token. `idempotent` is false where a lost answer may have used up a refresh token.
-pub fn token_request(path: &str, form: &[(&str, &str)], idempotent: bool) -> Request {
+/// A request for a token. It has an [`Effect`] where it uses up a refresh token.
+pub fn token_request(path: &str, form: &[(&str, &str)], effect: Effect) -> Request {
     Request {
         method: Method::POST,
         host: Host::Login,
@@ -21,7 +21,8 @@ pub fn token_request(path: &str, form: &[(&str, &str)], idempotent: bool) -> Req
         headers: Vec::new(),
         body: Some(Body::SecretForm(query(form.iter().copied()).into())),
         authorized: false,
-        idempotent,
+        effect,
+        any_answer: false,
     }
 }
 

@@ -25,14 +25,25 @@ pub struct Request {
     pub body: Option<Body>,
     /// Whether the access token goes along. Token requests themselves go without.
     pub authorized: bool,
-    /// Whether sending it twice does what sending it once does.
-    pub idempotent: bool,
+    pub effect: Effect,
+    /// Whether a refusal is an answer too, for whoever sent it to read.
+    pub any_answer: bool,
+}
+
+/// What a request does at the API, and so whether it may be sent again after its answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It only reads.
+    None,
+    /// It writes, and sending it twice does what sending it once does.
+    Repeatable,
+    /// It writes, and must not be done twice.
+    Once,
 }
 
 /// What a request carries.
 #[derive(Clone)]
 pub enum Body {
-    #[allow(dead_code, reason = "what writes carry")]
     Json(Bytes),
     /// A form of credentials: never logged, never shown.
     SecretForm(SecretString),
@@ -48,8 +59,14 @@ impl Request {
             headers: Vec::new(),
             body: None,
             authorized: true,
-            idempotent: true,
+            effect: Effect::None,
+            any_answer: false,
         }
+    }
+
+    /// A request that carries JSON.
+    pub fn json(method: Method, path: impl Into<String>, body: impl Into<Bytes>, effect: Effect) -> Self {
+        Request { method, body: Some(Body::Json(body.into())), effect, ..Request::get(path) }
     }
 
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -66,6 +83,10 @@ pub struct Response {
     pub body: Bytes,
     /// Scheme, host and port that it came from, like `https://acme.my.salesforce.com`.
     pub origin: String,
+    /// Whether the same request was sent before, and the API may have acted on it then.
+    pub repeated: bool,
+    /// `METHOD url` of the request, as errors show it.
+    pub request: Option<String>,
 }
 
 /// Percent-encodes pairs as a query string, without the `?`.

@@ -88,6 +88,8 @@ impl Client {
                 headers: std::mem::take(answer.headers_mut()),
                 body: body.bytes(),
                 origin: origin(url),
+                repeated: false,
+                request: None,
             })
         };
         match tokio::time::timeout(self.timeout, answer).await {

@@ -14,7 +14,7 @@ use super::retry::{Policy, Setback, Tries, retry_after};
 use super::scrub::rewrite;
 
 use crate::connector::contract::{Connector, Verdict};
-use crate::connector::wire::{Host, Request, Response};
+use crate::connector::wire::{Effect, Host, Request, Response};
 use crate::error::{Error, Kind, Result};
 
 /// Characters of a URL that an error shows.
@@ -50,24 +50,36 @@ impl From<Setback> for Failure {
 
 impl Courier {
     /// Sends a request, again if need be, until its answer is good or there is no hope of one.
-    pub async fn deliver(&self, request: &Request, key: Option<&Key>, account: &Account) -> Result<Response, Denial> {
+    ///
+    /// `doubt` is set once the API may have acted on it without telling.
+    pub async fn deliver(
+        &self,
+        request: &Request,
+        key: Option<&Key>,
+        account: &Account,
+        doubt: &mut bool,
+    ) -> Result<Response, Denial> {
         let instance = key.and_then(|key| key.instance.as_ref());
         let url = self.addresses.resolve(request, instance).map_err(Denial::Final)?;
         let mut tries = Tries::new(self.policy);
         loop {
-            let mut setback = match self.attempt(request, &url, key, account).await {
-                Ok(response) => return Ok(response),
-                Err(Failure::Renew(error)) => {
+            let failure = match self.attempt(request, &url, key, account).await {
+                Ok(response) => {
+                    return Ok(Response { repeated: *doubt, request: Some(label(request, &url)), ..response });
+                }
+                Err(failure) => failure,
+            };
+            let setback = match failure {
+                Failure::Renew(error) => {
+                    self.tell(request, account, *doubt);
                     return Err(Denial::Renew(error.request(label(request, &url))));
                 }
-                Err(Failure::Setback(setback)) => setback,
+                Failure::Setback(setback) => setback,
             };
-            if request.host == Host::Login && !request.idempotent && setback.perhaps_done {
-                // It may have used up a refresh token, so it is not sent again; but no record is in doubt.
-                setback = Setback::lasting(setback.error);
-            }
+            *doubt |= setback.perhaps_done && writes(request);
+            self.tell(request, account, *doubt);
             let wait = tries
-                .after(setback, request.idempotent)
+                .after(setback, request.effect)
                 .map_err(|error| Denial::Final(error.request(label(request, &url))))?;
             tokio::time::sleep(wait).await;
             account.count_retry();
@@ -83,6 +95,7 @@ impl Courier {
     ) -> Result<Response, Failure> {
         let _turn = self.limiter.turn().await;
         account.charge_request().map_err(Setback::lasting)?;
+        self.tell(request, account, true);
         let token = key.map(|key| &key.access);
         let response = self.client.exchange(request, url, token, account).await?;
         if let Some(usage) = self.connector.usage(&response) {
@@ -91,6 +104,7 @@ impl Courier {
         match self.connector.classify(&response) {
             Verdict::Good => Ok(response),
             Verdict::Renew(error) => Err(Failure::Renew(error)),
+            Verdict::Fail(_) if request.any_answer => Ok(response),
             Verdict::Fail(error) => Err(Setback::lasting(error).into()),
             Verdict::Retry { error, after, perhaps_done, throttled } => {
                 if throttled {
@@ -102,13 +116,20 @@ impl Courier {
         }
     }
 
-    /// `METHOD url`, as errors show it. Where a request signs in, its query stays hidden.
-    pub fn label(&self, request: &Request, key: Option<&Key>) -> Option<String> {
-        let instance = key.and_then(|key| key.instance.as_ref());
-        self.addresses.resolve(request, instance).ok().map(|url| label(request, &url))
+    /// Keeps the account's word on what is in doubt. A request for a token may use up another one, but leaves no
+    /// record in doubt.
+    fn tell(&self, request: &Request, account: &Account, doubt: bool) {
+        if writes(request) {
+            account.set_doubt(doubt);
+        }
     }
 }
 
+fn writes(request: &Request) -> bool {
+    request.effect != Effect::None && request.host == Host::Api
+}
+
+/// `METHOD url`, as errors show it. Where a request signs in, its query stays hidden.
 fn label(request: &Request, url: &Url) -> String {
     let mut url = url.clone();
     if request.host == Host::Login {

@@ -1,6 +1,6 @@
 //! Counters: what a scan, a statement and a server have cost.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::connector::contract::Usage;
@@ -86,13 +86,22 @@ pub struct Account {
     pub totals: Arc<Meter>,
     /// Of this statement.
     pub budget: Arc<Budget>,
+    /// Whether the API may have acted on a write that is under way, or whose answer was lost.
+    doubt: Arc<AtomicBool>,
 }
 
 impl Account {
-    /// An account with a fresh meter.
-    #[cfg(test)]
-    pub fn new(totals: Arc<Meter>, budget: Arc<Budget>) -> Account {
-        Account { meter: Arc::default(), totals, budget }
+    pub fn new(meter: Arc<Meter>, totals: Arc<Meter>, budget: Arc<Budget>) -> Account {
+        Account { meter, totals, budget, ..Account::default() }
+    }
+
+    /// Whether the API may have acted on a write whose answer nobody has seen yet.
+    pub fn in_doubt(&self) -> bool {
+        self.doubt.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_doubt(&self, doubt: bool) {
+        self.doubt.store(doubt, Ordering::Release);
     }
 
     /// Takes one request from the budget and counts it.
@@ -141,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_budget_of_two_pays_two_requests_and_names_the_setting_at_the_third() {
-        let account = Account::new(Arc::default(), Arc::new(Budget::new(2)));
+        let account = Account::new(Arc::default(), Arc::default(), Arc::new(Budget::new(2)));
         assert!(account.charge_request().is_ok() && account.charge_request().is_ok());
         let error = account.charge_request().unwrap_err();
         assert_eq!(error.kind(), Kind::Quota);

@@ -6,6 +6,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::DateTime;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
+use crate::connector::wire::Effect;
 use crate::error::{Error, Kind};
 
 /// What holds for all requests of a server.
@@ -72,10 +73,10 @@ impl Tries {
     }
 
     /// How long to wait until the next attempt, or the error if there is to be none.
-    pub fn after(&mut self, setback: Setback, idempotent: bool) -> Result<Duration, Error> {
+    pub fn after(&mut self, setback: Setback, effect: Effect) -> Result<Duration, Error> {
         self.made += 1;
-        if setback.perhaps_done && !idempotent {
-            return Err(self.tell(outcome_unknown(&setback.error)));
+        if setback.perhaps_done && effect == Effect::Once {
+            return Err(self.tell(setback.error));
         }
         let asked = setback.after.unwrap_or_default();
         if setback.passing && asked > self.policy.patience {
@@ -94,15 +95,6 @@ impl Tries {
         let seconds = self.start.elapsed().as_secs_f64();
         error.detail(format!("tried {} times within {seconds:.1} s", self.made))
     }
-}
-
-fn outcome_unknown(cause: &Error) -> Error {
-    let mut error =
-        Error::new(Kind::OutcomeUnknown, format!("it is not known whether the API has done what was asked: {cause}"));
-    if let Some(detail) = cause.detail_text() {
-        error = error.detail(detail);
-    }
-    error.hint("Look at the records before you repeat the statement.")
 }
 
 fn asked_to_wait(setback: Setback, wait: Duration) -> Error {
@@ -135,10 +127,10 @@ mod tests {
     fn waits_double_with_jitter_up_to_a_cap_and_end_after_max_retries() {
         let mut tries = Tries::new(Policy::new(8));
         for least in [200, 400, 800, 1600, 3200, 5000, 5000, 5000].map(Duration::from_millis) {
-            let wait = tries.after(passing(None), true).unwrap();
+            let wait = tries.after(passing(None), Effect::None).unwrap();
             assert!(least <= wait && wait <= 2 * least, "{wait:?} for {least:?}");
         }
-        let error = tries.after(passing(None), true).unwrap_err();
+        let error = tries.after(passing(None), Effect::None).unwrap_err();
         assert_eq!(error.detail_text(), Some("tried 9 times within 0.0 s"));
     }
 
@@ -146,11 +138,11 @@ mod tests {
     fn a_wait_that_the_api_asks_for_is_kept_unless_it_tries_our_patience() {
         let minute = Duration::from_secs(60);
         let mut tries = Tries::new(Policy::new(4));
-        assert_eq!(tries.after(passing(Some(minute)), true).unwrap(), minute);
+        assert_eq!(tries.after(passing(Some(minute)), Effect::None).unwrap(), minute);
         let hour = Some(60 * minute);
-        let error = tries.after(passing(hour), true).unwrap_err();
+        let error = tries.after(passing(hour), Effect::None).unwrap_err();
         assert_eq!(error.kind(), Kind::Dropped);
-        let error = tries.after(Setback { throttled: true, ..passing(hour) }, true).unwrap_err();
+        let error = tries.after(Setback { throttled: true, ..passing(hour) }, Effect::None).unwrap_err();
         assert_eq!(error.kind(), Kind::Quota);
         assert_eq!(error.hint_text(), Some("The API asks to try again in 3600 s."));
     }
@@ -158,10 +150,10 @@ mod tests {
     #[test]
     fn what_must_not_be_sent_twice_is_sent_again_only_if_surely_not_done() {
         let mut tries = Tries::new(Policy::new(4));
-        assert!(tries.after(passing(None), false).is_ok());
-        let error = tries.after(Setback { perhaps_done: true, ..passing(None) }, false).unwrap_err();
-        assert_eq!(error.kind(), Kind::OutcomeUnknown);
-        assert!(error.message().ends_with(": busy"));
+        assert!(tries.after(passing(None), Effect::Once).is_ok());
+        let perhaps_done = || Setback { perhaps_done: true, ..passing(None) };
+        assert!(tries.after(perhaps_done(), Effect::Repeatable).is_ok());
+        assert!(tries.after(perhaps_done(), Effect::Once).is_err());
     }
 
     #[test]

@@ -95,9 +95,9 @@ impl Session {
             })?;
             match step {
                 Step::Send(request) => {
-                    let (response, label) = self.answer(&request, account).await?;
+                    let response = self.answer(&request, account).await?;
+                    asked.clone_from(&response.request);
                     last = Some(response);
-                    asked = label;
                 }
                 Step::Sleep(time) => tokio::time::sleep(time).await,
                 Step::Yield(result) => sink(result).await?,
@@ -107,19 +107,26 @@ impl Session {
     }
 
     /// Sends a request; once more with a new token, if the first one is worn out.
-    async fn answer(&self, request: &Request, account: &Account) -> Result<(Response, Option<String>)> {
+    async fn answer(&self, request: &Request, account: &Account) -> Result<Response> {
+        let mut doubt = false;
+        account.set_doubt(false);
         if !request.authorized {
-            let response = self.courier.deliver(request, None, account).await;
-            return Ok((response.map_err(Denial::refused)?, self.courier.label(request, None)));
+            return self.courier.deliver(request, None, account, &mut doubt).await.map_err(Denial::refused);
         }
         if request.host != Host::Api {
             return Err(Error::new(Kind::Internal, "the access token is for the API's host only"));
         }
+        let answer = self.authorized(request, account, &mut doubt).await;
+        // However often it was sent again: once in doubt, only an answer ends it.
+        answer.map_err(|error| if doubt { Error::outcome_unknown(&error) } else { error })
+    }
+
+    async fn authorized(&self, request: &Request, account: &Account, doubt: &mut bool) -> Result<Response> {
         let mut key = self.keyring.key(None, account).await?;
         let mut renewed = false;
         loop {
-            match self.courier.deliver(request, Some(&key), account).await {
-                Ok(response) => return Ok((response, self.courier.label(request, Some(&key)))),
+            match self.courier.deliver(request, Some(&key), account, doubt).await {
+                Ok(response) => return Ok(response),
                 Err(Denial::Renew(_)) if !renewed && !key.fixed => {
                     key = self.keyring.key(Some(&key), account).await?;
                     renewed = true;

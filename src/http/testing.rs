@@ -1,7 +1,7 @@
 //! For tests: a small HTTP server that does what it is told, and a connector of one page.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,12 +15,14 @@ use super::session::Session;
 use super::token::TokenStore;
 use crate::connector::contract::{Connector, Listing, Token, Usage, Verdict};
 use crate::connector::machine::{Job, Machine, Step, once, ready};
-use crate::connector::wire::{Body, Host, Request, Response};
+use crate::connector::wire::{Body, Effect, Host, Request, Response};
 use crate::error::{Error, Kind, Result};
 use crate::options::{Credentials, ServerOptions};
 use crate::query::ask::{Access, Ask, BoundRead, Read as PlannedRead};
-use crate::query::page::{Page, Weigh};
-use crate::schema::Object;
+use crate::query::change::{Change, Op, Outcome, Write, WriteLimits};
+use crate::query::page::{Page, Record, Weigh};
+use crate::schema::{Field, Object};
+use crate::value::Value;
 
 /// A request as the server saw it.
 #[derive(Clone, Debug)]
@@ -188,6 +190,22 @@ impl Connector for Toy {
         Ok(Vec::new())
     }
 
+    fn retrieve(&self, _object: &str, _fields: &[Field], _keys: &[&str]) -> Result<Job<Vec<Option<Record>>>> {
+        Ok(ready([]))
+    }
+
+    fn write_limits(&self, _op: Op) -> WriteLimits {
+        WriteLimits { records: 1, bytes: 1 }
+    }
+
+    fn write(&self, _write: &Write, _changes: &[Change]) -> Result<Job<Vec<Outcome>>> {
+        Ok(ready([]))
+    }
+
+    fn same(&self, _field: &Field, one: &Value, other: &Value) -> bool {
+        one == other
+    }
+
     fn explain(&self, _read: &PlannedRead) -> String {
         String::new()
     }
@@ -210,7 +228,7 @@ impl Connector for Toy {
             host: Host::Login,
             body: Some(Body::SecretForm(format!("refresh={refresh}").into())),
             authorized: false,
-            idempotent: false,
+            effect: Effect::Once,
             ..Request::get("/token?client_secret=in-the-query")
         };
         Ok(once(request, |response| {
@@ -266,8 +284,7 @@ pub fn gets<'a>(paths: impl IntoIterator<Item = &'a str>) -> Job<String> {
 
 /// A write that must not be sent twice.
 pub fn post(path: &str) -> Job<String> {
-    let body = Some(Body::Json("{}".into()));
-    let request = Request { method: reqwest::Method::POST, body, idempotent: false, ..Request::get(path) };
+    let request = Request::json(reqwest::Method::POST, path, "{}", Effect::Once);
     Box::new(Requests([request].into()))
 }
 

@@ -207,7 +207,7 @@ impl Keyring {
             self.scrubber.learn(refresh);
         }
         let mut job = connector.sign_in(&self.credentials, refresh, SystemTime::now())?;
-        let (mut last, mut label, mut fixed) = (None, None, true);
+        let (mut last, mut label, mut fixed) = (None, None::<String>, true);
         loop {
             let step = job.next(last.take()).map_err(|error| match label.take() {
                 Some(label) => error.request(label),
@@ -219,9 +219,10 @@ impl Keyring {
                 }
                 Step::Send(request) => {
                     fixed = false;
-                    label = self.courier.label(&request, None);
-                    let answer = self.courier.deliver(&request, None, account).await;
-                    last = Some(answer.map_err(Denial::refused)?);
+                    let answer = self.courier.deliver(&request, None, account, &mut false).await;
+                    let answer = answer.map_err(Denial::refused)?;
+                    label.clone_from(&answer.request);
+                    last = Some(answer);
                 }
                 Step::Sleep(time) => tokio::time::sleep(time).await,
                 Step::Yield(token) => return Ok((token, fixed)),

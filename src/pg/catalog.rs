@@ -6,16 +6,51 @@ use super::datum;
 use super::memory::text;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Credentials, OptionMap, ServerOptions, flag};
+use crate::query::change::Op;
 use crate::schema::{Capabilities, Field, Object, Operations, Reference};
 
 /// A foreign table: the object behind it, and which column shows which field.
 pub struct Table {
+    pub oid: pg_sys::Oid,
     pub schema: String,
     pub name: String,
     pub server: pg_sys::Oid,
     /// Its fields are the table's columns, dropped ones left out.
     pub object: Object,
     columns: Vec<Column>,
+    /// Which of the object's fields the options say everything of.
+    described: Vec<bool>,
+    pub triggers: Triggers,
+    /// Whether Postgres computes columns of it.
+    pub computes: bool,
+}
+
+/// Row triggers of a table, by the commands that fire them.
+#[derive(Clone, Copy, Default)]
+pub struct Triggers {
+    before: [bool; 3],
+    after: [bool; 3],
+}
+
+impl Triggers {
+    /// Before each row, where a trigger may still change it.
+    pub fn before(self, op: Op) -> bool {
+        Self::place(op).is_some_and(|place| self.before[place])
+    }
+
+    /// After each row.
+    pub fn after(self, op: Op) -> bool {
+        Self::place(op).is_some_and(|place| self.after[place])
+    }
+
+    fn place(op: Op) -> Option<usize> {
+        match op {
+            Op::Insert => Some(0),
+            Op::Update => Some(1),
+            Op::Delete => Some(2),
+            Op::Upsert => None,
+        }
+    }
 }
 
 /// A column of a foreign table.
@@ -25,6 +60,7 @@ pub struct Column {
     pub name: String,
     pub type_oid: pg_sys::Oid,
     pub modifier: i32,
+    pub collation: pg_sys::Oid,
     /// Where its field stands in [`Object::fields`].
     pub field: usize,
     /// Whether a comparison with the column is one with the field: nothing is cut or rounded on the way.
@@ -45,6 +81,7 @@ impl Table {
         };
         let mut fields = Vec::new();
         let mut columns = Vec::new();
+        let mut described = Vec::new();
         for attribute in relation.tuple_desc().iter().filter(|column| !column.attisdropped) {
             // SAFETY: a catalogue look-up.
             let own = option_map(unsafe { pg_sys::GetForeignColumnOptions(oid, attribute.attnum) });
@@ -55,13 +92,28 @@ impl Table {
                 attribute: attribute.attnum,
                 type_oid: attribute.atttypid,
                 modifier: attribute.atttypmod,
+                collation: attribute.attcollation,
                 field: fields.len(),
                 comparable: !rounds && datum::scalar_type(attribute.atttypid).is_some(),
                 name: name.clone(),
             });
+            described.push(own.contains_key("capabilities"));
             fields.push(field(name, attribute.atttypid, &own)?);
         }
+        let descriptor = relation.tuple_desc().as_ptr();
+        // SAFETY: an open relation's own description; its constraints and triggers are null or live as long.
+        let (computes, triggers) = unsafe {
+            let constraints = (*descriptor).constr.as_ref();
+            (constraints.is_some_and(|all| all.has_generated_stored), (*relation.as_ptr()).trigdesc.as_ref())
+        };
+        let triggers = triggers.map_or_else(Triggers::default, |all| Triggers {
+            before: [all.trig_insert_before_row, all.trig_update_before_row, all.trig_delete_before_row],
+            after: [all.trig_insert_after_row, all.trig_update_after_row, all.trig_delete_after_row],
+        });
         Ok(Table {
+            oid,
+            triggers,
+            computes,
             server: foreign.serverid,
             object: Object {
                 name: options.get("object").unwrap_or(&table).clone(),
@@ -70,6 +122,7 @@ impl Table {
                 estimated_rows: options.get("estimated_rows").and_then(|rows| rows.parse().ok()),
             },
             columns,
+            described,
             schema,
             name: table,
         })
@@ -85,6 +138,20 @@ impl Table {
             Some(column) => error.column(column),
             None => error,
         }
+    }
+
+    /// Whether the columns' options say what can be done with these fields. A table written by hand may not.
+    pub fn describes(&self, fields: &[Field]) -> bool {
+        let described = |field: &Field| {
+            let known = self.object.fields.iter().zip(&self.described);
+            known.into_iter().any(|(known, described)| *described && known.name == field.name)
+        };
+        fields.iter().all(described)
+    }
+
+    /// The column that shows the record's key.
+    pub fn key(&self) -> Option<&Column> {
+        self.columns.iter().find(|column| self.object.fields[column.field].key)
     }
 
     pub fn column(&self, attribute: i16) -> Option<&Column> {

@@ -125,6 +125,28 @@ pub unsafe fn to_value(datum: Datum, null: bool, oid: Oid) -> Value {
     }
 }
 
+/// The value of a column's datum: as [`to_value`], but seen through domains, and JSON and bytes as what they are.
+///
+/// # Safety
+/// The datum must be of the type `oid`.
+pub unsafe fn to_cell(datum: Datum, null: bool, oid: Oid) -> Value {
+    if null {
+        return Value::Null;
+    }
+    // SAFETY: a catalogue look-up.
+    let base = unsafe { pg_sys::getBaseType(oid) };
+    match PgOid::from(base) {
+        // SAFETY: of this type, by the contract above.
+        PgOid::BuiltIn(BuiltinOid::JSONBOID | BuiltinOid::JSONOID) => Value::Json(unsafe { output(datum, base) }),
+        PgOid::BuiltIn(BuiltinOid::BYTEAOID) => {
+            // SAFETY: likewise.
+            unsafe { <&[u8]>::from_datum(datum, false) }.map_or(Value::Null, |bytes| Value::Bytes(bytes.into()))
+        }
+        // SAFETY: likewise; a domain's datum is one of its base type.
+        _ => unsafe { to_value(datum, false, base) },
+    }
+}
+
 /// # Safety
 /// The datum must be an array of this element type.
 unsafe fn list_to_value(datum: Datum, element: Oid) -> Value {

@@ -11,7 +11,7 @@ use std::ptr;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_guard, pg_sys};
 
-use super::memory::{c_text, message};
+use super::memory::{c_text, c_utf8, message};
 use crate::error::{Error, Kind, Result};
 
 unsafe extern "C-unwind" {
@@ -106,6 +106,34 @@ impl Trail {
     pub fn leave(&mut self) {
         // SAFETY: what `enter` put on top is taken off again.
         unsafe { pg_sys::error_context_stack = self.0.callback.previous };
+    }
+}
+
+/// Runs `work`. If an error of Postgres's own ends it (a cancel, a timeout), `detail` gives the error's DETAIL.
+pub fn detail_on_interrupt<T>(detail: &dyn Fn() -> Option<String>, work: impl FnOnce() -> T) -> T {
+    let mut callback = pg_sys::ErrorContextCallback {
+        // SAFETY: reads a global of the one thread that runs Postgres code.
+        previous: unsafe { pg_sys::error_context_stack },
+        callback: Some(add_detail),
+        arg: (&raw const detail).cast_mut().cast(),
+    };
+    // SAFETY: the callback stays where it is until `work` is done; if that unwinds, whoever catches the error puts the
+    // stack back, and no other error is raised before.
+    unsafe { pg_sys::error_context_stack = &raw mut callback };
+    let done = work();
+    // SAFETY: what was put on top is taken off again.
+    unsafe { pg_sys::error_context_stack = callback.previous };
+    done
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn add_detail(arg: *mut c_void) {
+    // SAFETY: `detail_on_interrupt` points to its own argument.
+    let Some(detail) = (unsafe { arg.cast::<&dyn Fn() -> Option<String>>().as_ref() }) else { return };
+    if let Some(text) = detail() {
+        const AS_IS: &CStr = c"%s";
+        // SAFETY: a printf format of one string, and that string, both NUL-terminated.
+        unsafe { pg_sys::errdetail_internal(AS_IS.as_ptr(), c_utf8(&message(&text))) };
     }
 }
 

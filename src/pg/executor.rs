@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use pgrx::PgRelation;
 use pgrx::pg_sys::{self, Datum};
 
 use super::node::{self, Node};
@@ -23,10 +24,17 @@ pub struct Expression {
     type_oid: pg_sys::Oid,
 }
 
-/// Where a scan puts its current row.
+/// A row on its way through the executor.
+#[derive(Clone, Copy)]
 pub struct Slot<'e> {
     slot: NonNull<pg_sys::TupleTableSlot>,
     executor: PhantomData<&'e ()>,
+}
+
+/// A whole row as a value, taken apart.
+pub struct OldRow {
+    values: Vec<Datum>,
+    nulls: Vec<bool>,
 }
 
 impl<'e> ScanNode<'e> {
@@ -116,7 +124,94 @@ impl<'e> ScanNode<'e> {
     }
 }
 
-impl Slot<'_> {
+impl<'e> Slot<'e> {
+    /// # Safety
+    /// The slot must be null or live for `'e`.
+    pub unsafe fn new(slot: *mut pg_sys::TupleTableSlot) -> Option<Self> {
+        Some(Slot { slot: NonNull::new(slot)?, executor: PhantomData })
+    }
+
+    /// Whether it holds no row.
+    pub fn is_empty(self) -> bool {
+        // SAFETY: live by the contract of `new`.
+        u32::from(unsafe { self.slot.as_ref() }.tts_flags) & pg_sys::TTS_FLAG_EMPTY != 0
+    }
+
+    /// Number of attributes.
+    fn width(self) -> usize {
+        // SAFETY: live by the contract of `new`; a slot knows its row type.
+        usize::try_from(unsafe { (*self.slot.as_ref().tts_tupleDescriptor).natts }).unwrap_or(0)
+    }
+
+    fn datum(self, place: i16) -> (Datum, bool) {
+        let mut null = true;
+        // SAFETY: a live slot with a row, and a place that its row type has.
+        let datum = unsafe { pg_sys::slot_getattr(self.slot.as_ptr(), place.into(), &mut null) };
+        (datum, null)
+    }
+
+    /// The cell at a place, counted from 1, that is of this type.
+    pub fn cell(self, place: i16, type_oid: pg_sys::Oid) -> Value {
+        let (datum, null) = self.datum(place);
+        // SAFETY: the plan says of which type the place is.
+        unsafe { datum::to_cell(datum, null, type_oid) }
+    }
+
+    /// The whole row at a place, which is a row of `table`; `None` if it is NULL.
+    pub fn old_row(self, place: i16, table: pg_sys::Oid) -> Option<OldRow> {
+        let (datum, null) = self.datum(place);
+        if null {
+            return None;
+        }
+        // SAFETY: the table is locked by the statement.
+        let relation = unsafe { PgRelation::open(table) };
+        let descriptor = relation.tuple_desc();
+        let width = descriptor.len();
+        let (mut values, mut nulls) = (vec![Datum::from(0); width], vec![true; width]);
+        // SAFETY: a datum of a row type leads to a tuple's header.
+        let header = unsafe { pg_sys::pg_detoast_datum(datum.cast_mut_ptr()) };
+        // SAFETY: a detoasted datum says how long it is.
+        let length = unsafe { pgrx::varsize_any(header) };
+        let mut tuple = pg_sys::HeapTupleData {
+            t_len: u32::try_from(length).unwrap_or(0),
+            t_data: header.cast(),
+            ..pg_sys::HeapTupleData::default()
+        };
+        // SAFETY: a tuple of this row type, and room for all of its attributes.
+        unsafe {
+            pg_sys::heap_deform_tuple(&mut tuple, descriptor.as_ptr(), values.as_mut_ptr(), nulls.as_mut_ptr());
+        }
+        Some(OldRow { values, nulls })
+    }
+
+    /// Replaces the row: `base`, or the slot's own row, or all NULL, changed by `fill`.
+    pub fn replace(
+        self,
+        base: Option<&OldRow>,
+        fill: impl FnOnce(&mut [Datum], &mut [bool]) -> Result<()>,
+    ) -> Result<()> {
+        let width = self.width();
+        let (mut values, mut nulls) = match base {
+            Some(row) => (row.values.clone(), row.nulls.clone()),
+            None if self.is_empty() => (vec![Datum::from(0); width], vec![true; width]),
+            None => (1..=width).map(|place| self.datum(place as i16)).unzip(),
+        };
+        values.resize(width, Datum::from(0));
+        nulls.resize(width, true);
+        fill(&mut values, &mut nulls)?;
+        // SAFETY: live by the contract of `new`.
+        let slot = unsafe { self.slot.as_ref() };
+        let form = || {
+            // SAFETY: a value and a null flag for each attribute of the slot's row type.
+            unsafe { pg_sys::heap_form_tuple(slot.tts_tupleDescriptor, values.as_mut_ptr(), nulls.as_mut_ptr()) }
+        };
+        // SAFETY: the slot's own memory lives as long as the slot.
+        let tuple = unsafe { memory::within(slot.tts_mcxt, form) };
+        // SAFETY: a tuple of the slot's row type, which is the slot's from here on.
+        unsafe { pg_sys::ExecForceStoreHeapTuple(tuple, self.slot.as_ptr(), true) };
+        Ok(())
+    }
+
     pub fn clear(&mut self) {
         // SAFETY: a scan's own slot.
         unsafe { pg_sys::ExecClearTuple(self.slot.as_ptr()) };
@@ -128,10 +223,9 @@ impl Slot<'_> {
 
     /// Stores a row: `fill` gets a datum and a null flag for every attribute, all null at first.
     pub fn store(&mut self, fill: impl FnOnce(&mut [Datum], &mut [bool]) -> Result<()>) -> Result<()> {
+        let width = self.width();
         // SAFETY: a scan's own slot.
         let slot = unsafe { self.slot.as_mut() };
-        // SAFETY: a slot knows its row type.
-        let width = usize::try_from(unsafe { (*slot.tts_tupleDescriptor).natts }).unwrap_or(0);
         // SAFETY: a slot has a value and a null flag per attribute.
         let values = unsafe { std::slice::from_raw_parts_mut(slot.tts_values, width) };
         // SAFETY: likewise.
@@ -141,5 +235,14 @@ impl Slot<'_> {
         // SAFETY: the slot is empty, and every attribute has just been set.
         unsafe { pg_sys::ExecStoreVirtualTuple(slot) };
         Ok(())
+    }
+}
+
+impl OldRow {
+    /// The cell of an attribute of this type.
+    pub fn cell(&self, attribute: i16, type_oid: pg_sys::Oid) -> Value {
+        let place = usize::try_from(attribute - 1).ok().filter(|place| *place < self.nulls.len());
+        // SAFETY: the table says of which type its attributes are.
+        place.map_or(Value::Null, |at| unsafe { datum::to_cell(self.values[at], self.nulls[at], type_oid) })
     }
 }

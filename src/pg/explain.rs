@@ -6,9 +6,11 @@ use std::ptr::{self, NonNull};
 
 use pgrx::pg_sys;
 
-use super::catalog;
+use super::catalog::{self, Table};
 use super::executor::ScanNode;
 use super::memory::c_text;
+use super::modify::Modify;
+use super::modify_plan::ModifyPlan;
 use super::scan::Scan;
 use super::scan_plan::ScanPlan;
 use crate::connector;
@@ -26,6 +28,28 @@ pub fn foreign_scan(node: ScanNode<'_>, scan: Option<&mut Scan>, explain: Explai
         explain.integer(c"Requests", counts.requests);
         explain.integer(c"Rows Received", counts.rows);
         explain.integer(c"Bytes Received", counts.bytes);
+        explain.integer(c"Retries", counts.retries);
+    }
+    Ok(())
+}
+
+/// Says what a modification writes, and after ANALYZE (`modify`) what it took.
+pub fn foreign_modify(
+    plan: &ModifyPlan,
+    table: pg_sys::Oid,
+    modify: Option<&mut Modify>,
+    explain: Explain<'_>,
+) -> Result<()> {
+    if explain.verbose() {
+        let table = Table::read(table)?;
+        let connector = connector::open(&catalog::server(table.server)?)?;
+        let records = if plan.batched { connector.write_limits(plan.op).records } else { 1 };
+        let text = format!("{} {}, batch size {records}", plan.op.verb(), table.object.name);
+        explain.text(c"Remote Write", &text);
+    }
+    if let Some(modify) = modify.filter(|_| explain.analyze()) {
+        let counts = modify.counts();
+        explain.integer(c"Requests", counts.requests);
         explain.integer(c"Retries", counts.retries);
     }
     Ok(())

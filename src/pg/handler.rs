@@ -11,7 +11,7 @@ use super::explain::{self, Explain};
 use super::plan::{self, Relation};
 use super::planner::{Rel, WonPath, restrictions};
 use super::scan::Scan;
-use super::{import, node};
+use super::{import, node, plan_text};
 
 /// The table of callbacks.
 pub fn routine() -> PgBox<pg_sys::FdwRoutine> {
@@ -26,6 +26,7 @@ pub fn routine() -> PgBox<pg_sys::FdwRoutine> {
     routine.ReScanForeignScan = Some(re_scan_foreign_scan);
     routine.EndForeignScan = Some(end_foreign_scan);
     routine.ExplainForeignScan = Some(explain_foreign_scan);
+    super::modify_handler::add(&mut routine);
     routine.ImportForeignSchema = Some(import_foreign_schema);
     routine.into_pg_boxed()
 }
@@ -114,7 +115,7 @@ unsafe extern "C-unwind" fn get_foreign_plan(
             pointers(&plan.local),
             rel.number(),
             pointers(&plan.args),
-            or_raise(plan.scan.to_list()),
+            or_raise(plan_text::to_list(&plan.scan)),
             ptr::null_mut(),
             pointers(&plan.recheck),
             outer,

@@ -172,7 +172,8 @@ fn column(name: &str, field: &Field) -> String {
         ("references", reference),
         ("capabilities", field.capabilities.format()),
     ];
-    options.retain(|(_, value)| !value.is_empty());
+    // That nothing can be done with a field is worth saying: else writing would have to ask.
+    options.retain(|(name, value)| !value.is_empty() || *name == "capabilities");
     // Other fields may be hidden from the user by the API's own permissions, and then are NULL.
     let not_null = if field.key { " NOT NULL" } else { "" };
     format!("{} {} {}{not_null}", identifier(name), sql_type(field.ty, &field.remote_type), options_clause(&options))

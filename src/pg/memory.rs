@@ -61,6 +61,19 @@ pub fn text_datum(text: &str) -> pg_sys::Datum {
     unsafe { pg_sys::cstring_to_text_with_len(converted, libc::strlen(converted) as c_int) }.into()
 }
 
+/// Runs `work` with another current memory context.
+///
+/// # Safety
+/// The context must be live.
+pub unsafe fn within<T>(context: pg_sys::MemoryContext, work: impl FnOnce() -> T) -> T {
+    // SAFETY: live by the contract above. If `work` unwinds, whoever catches the error sets the context anew.
+    let before = unsafe { pg_sys::MemoryContextSwitchTo(context) };
+    let done = work();
+    // SAFETY: it was the current one a moment ago.
+    unsafe { pg_sys::MemoryContextSwitchTo(before) };
+    done
+}
+
 /// A Rust value that is dropped when the memory context is reset or deleted.
 ///
 /// The pointer is valid until then. This is how executor state dies with its query: on success, on error

@@ -8,6 +8,7 @@ use pgrx::pg_sys;
 
 use super::catalog::{self, Table};
 use super::lower::Lowering;
+use super::modify_plan::instead_of_row;
 use super::node::Node;
 use super::planner::{Rel, Restriction, WonPath};
 use super::scan_plan::ScanPlan;
@@ -189,7 +190,13 @@ impl<'p> Relation<'p> {
 
 /// The attributes that expressions name, and the fields they show; all of them for a whole row.
 fn fields<'p>(rel: Rel<'p>, table: &Table, expressions: &[Node<'p>]) -> Vec<(i16, usize)> {
-    let named = rel.attributes(expressions);
+    let mut named = rel.attributes(expressions);
+    if named.contains(&0)
+        && let Some(needed) = instead_of_row(rel, table)
+    {
+        named.remove(&0);
+        named.extend(needed);
+    }
     let columns = table.columns().iter();
     columns
         .filter(|column| named.contains(&0) || named.contains(&column.attribute.into()))

@@ -7,6 +7,7 @@ use std::ptr::{self, NonNull};
 use pgrx::{PgList, pg_sys};
 
 use super::memory;
+use super::modify_node::{Modification, named};
 use super::node::{self, Node};
 use super::version::{self, Estimate};
 
@@ -61,22 +62,14 @@ impl<'p> Rel<'p> {
 
     /// The attributes that expressions name; 0 stands for the whole row.
     pub fn attributes(self, expressions: &[Node<'p>]) -> BTreeSet<i32> {
-        let mut found: *mut pg_sys::Bitmapset = ptr::null_mut();
-        for expression in expressions {
-            // SAFETY: a live expression; the set is Postgres's own to grow.
-            unsafe { pg_sys::pull_varattnos(expression.as_ptr(), self.number(), &mut found) };
-        }
-        let mut named = BTreeSet::new();
-        let mut member = -1;
-        loop {
-            // SAFETY: a set that Postgres just made, or null.
-            member = unsafe { pg_sys::bms_next_member(found, member) };
-            if member < 0 {
-                return named;
-            }
-            // Members are shifted so that system columns, whose numbers are negative, fit in.
-            named.insert(member + pg_sys::FirstLowInvalidHeapAttributeNumber);
-        }
+        // SAFETY: live expressions.
+        unsafe { named(self.number(), expressions.iter().map(|expression| expression.as_ptr())) }
+    }
+
+    /// The query, if it modifies.
+    pub fn modification(self) -> Option<Modification<'p>> {
+        // SAFETY: a live planner run.
+        unsafe { Modification::new(self.root.as_ptr()) }
     }
 
     /// Whether an expression is the same for all rows of a scan and can be had before the first: it names no

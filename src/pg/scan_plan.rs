@@ -1,14 +1,10 @@
-//! What crosses from planner to executor: one serialised value. No pointer and no credential is in it.
+//! What crosses from planner to executor for a scan.
 
-use std::ffi::CStr;
-
-use pgrx::{PgList, pg_sys};
 use serde::{Deserialize, Serialize};
 
 use super::executor::ScanNode;
-use super::memory::c_utf8;
-use super::node;
-use crate::error::{Error, Kind, Result};
+use super::plan_text;
+use crate::error::Result;
 use crate::query::ask::Read;
 
 /// A foreign scan as the plan carries it; the expressions that [`Operand::Arg`] counts travel beside it in
@@ -23,39 +19,8 @@ pub struct ScanPlan {
 }
 
 impl ScanPlan {
-    /// As a list that a plan can hold.
-    pub fn to_list(&self) -> Result<*mut pg_sys::List> {
-        let text = serde_json::to_string(self)
-            .map_err(|error| Error::new(Kind::Internal, format!("could not write down the plan: {error}")))?;
-        // SAFETY: makes a node around a string in the planner's memory.
-        let node = unsafe { pg_sys::makeString(c_utf8(&text)) };
-        Ok(node::list([node]))
-    }
-
-    /// What [`ScanPlan::to_list`] wrote down.
     pub fn of(node: ScanNode<'_>) -> Result<ScanPlan> {
-        // SAFETY: `to_list` made a list of one string node.
-        let text = unsafe {
-            let list = PgList::<pg_sys::Node>::from_pg(node.private());
-            list.get_ptr(0).map(|node| CStr::from_ptr(string(node)).to_bytes())
-        };
-        serde_json::from_slice(text.unwrap_or_default())
-            .map_err(|error| Error::new(Kind::Internal, format!("could not read the plan: {error}")))
+        // SAFETY: the planner made the list so.
+        unsafe { plan_text::from_list(node.private()) }
     }
-}
-
-/// # Safety
-/// The node must be a string node.
-#[cfg(feature = "pg14")]
-unsafe fn string(node: *mut pg_sys::Node) -> *const std::ffi::c_char {
-    // SAFETY: by the contract above.
-    unsafe { (*node.cast::<pg_sys::Value>()).val.str_ }
-}
-
-/// # Safety
-/// The node must be a string node.
-#[cfg(not(feature = "pg14"))]
-unsafe fn string(node: *mut pg_sys::Node) -> *const std::ffi::c_char {
-    // SAFETY: by the contract above.
-    unsafe { (*node.cast::<pg_sys::String>()).sval }
 }

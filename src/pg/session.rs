@@ -100,8 +100,9 @@ impl Remote {
     where
         T: Weigh + Send + 'static,
     {
-        let account = Account { meter, totals: Arc::clone(&self.totals), budget: budget() };
-        Answers { stream: self.io.stream(Arc::clone(&self.session), jobs, account), io: Rc::clone(&self.io) }
+        let account = Account::new(meter, Arc::clone(&self.totals), budget());
+        let stream = self.io.stream(Arc::clone(&self.session), jobs, account.clone());
+        Answers { stream, account, io: Rc::clone(&self.io) }
     }
 
     /// Runs jobs to their end.
@@ -121,6 +122,8 @@ impl Remote {
 /// What jobs bring, as it comes. Dropped, it ends them.
 pub struct Answers<T> {
     stream: Stream<T>,
+    /// Who pays for them, and knows what is in doubt.
+    pub account: Account,
     io: Rc<Io>,
 }
 

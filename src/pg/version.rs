@@ -131,6 +131,32 @@ pub unsafe fn create_foreign_upper_path(
     }
 }
 
+/// The user whose mapping a modification uses: the owner of the view it goes through, else the current user.
+///
+/// # Safety
+/// `target` must be one that the executor has set up.
+pub unsafe fn target_user(target: *mut pg_sys::ResultRelInfo, state: *mut pg_sys::EState) -> pg_sys::Oid {
+    // SAFETY: by the contract above.
+    #[cfg(any(feature = "pg14", feature = "pg15"))]
+    unsafe {
+        // A partition that rows are routed to has no entry of its own.
+        let number = match (*target).ri_RangeTableIndex {
+            0 => (*(*target).ri_RootResultRelInfo).ri_RangeTableIndex,
+            number => number,
+        };
+        let entry = pg_sys::list_nth((*state).es_range_table, number as i32 - 1);
+        match (*entry.cast::<pg_sys::RangeTblEntry>()).checkAsUser {
+            pg_sys::InvalidOid => pg_sys::GetUserId(),
+            user => user,
+        }
+    }
+    // SAFETY: by the contract above.
+    #[cfg(not(any(feature = "pg14", feature = "pg15")))]
+    unsafe {
+        pg_sys::ExecGetResultRelCheckAsUser(target, state)
+    }
+}
+
 /// The user whose mapping a scan uses: the owner of the view it stands in, else the current user.
 ///
 /// # Safety

@@ -10,6 +10,9 @@ pub trait Weigh {
     fn rows(&self) -> usize;
 }
 
+/// The cells of one record, in the order in which they were asked for.
+pub type Record = Box<[Value]>;
+
 /// Records as one answer brought them. An empty page is not the end of a scan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {

@@ -18,7 +18,10 @@ const PAGE_ROWS: std::ops::RangeInclusive<u32> = 200..=2_000;
 pub struct Salesforce {
     /// `/services/data/v62.0`
     base: String,
+    /// `62`
+    major: u32,
     page_rows: Option<u32>,
+    max_retries: u32,
     /// `login_url`, else `base_url`.
     login: Option<String>,
 }
@@ -37,6 +40,8 @@ impl Salesforce {
         }
         Ok(Salesforce {
             base: format!("/services/data/v{major}.0"),
+            major,
+            max_retries: server.max_retries,
             page_rows: server.page_size.map(|rows| rows.clamp(*PAGE_ROWS.start(), *PAGE_ROWS.end())),
             login: server.login_url.clone().or_else(|| server.base_url.clone()),
         })
@@ -44,6 +49,19 @@ impl Salesforce {
 
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    pub fn max_retries(&self) -> u32 {
+        self.max_retries
+    }
+
+    /// Errors: 0A000 if the server's version of the API is older than this one, which `what` needs.
+    pub fn since(&self, version: u32, what: &str) -> Result<()> {
+        if self.major >= version {
+            return Ok(());
+        }
+        let message = format!("{what} needs version {version}.0 of the API, and the server asks for {}.0", self.major);
+        Err(Error::new(Kind::NotSupported, message).hint("Set the server's option \"api_version\"."))
     }
 
     /// Records in a page, unless the API sends less.

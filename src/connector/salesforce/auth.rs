@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::connector::contract::Token;
 use crate::connector::machine::{Job, once, ready};
 use crate::connector::oauth::{Assertion, read_token, token_request};
+use crate::connector::wire::Effect;
 use crate::error::{Error, Kind, Result};
 use crate::options::Credentials;
 
@@ -40,7 +41,7 @@ pub fn sign_in(
     let given = |name| credentials.get(name).map(|secret| secret.expose_secret());
     let assertion;
     let mut form = Vec::new();
-    let mut idempotent = true;
+    let mut effect = Effect::None;
     if let Some(private_key) = credentials.get("private_key") {
         let flow = "signing in with a private key";
         assertion = Assertion {
@@ -59,7 +60,7 @@ pub fn sign_in(
         // Apps that cannot keep a secret have none.
         form.extend(given("client_secret").map(|secret| ("client_secret", secret)));
         // Where refresh tokens rotate, the first request uses this one up.
-        idempotent = false;
+        effect = Effect::Once;
     } else if has("username") || has("password") {
         let flow = "signing in with a password";
         form.push(("grant_type", "password"));
@@ -74,7 +75,7 @@ pub fn sign_in(
         }
     }
     form.extend(given("scope").map(|scope| ("scope", scope)));
-    let request = token_request(TOKEN_PATH, &form, idempotent);
+    let request = token_request(TOKEN_PATH, &form, effect);
     Ok(once(request, |response| read_token(&response)))
 }
 

@@ -12,8 +12,9 @@ use serde::de::{self, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAcc
 use serde_json::value::RawValue;
 
 use super::errors::{excerpt, unreadable};
-use super::number::Number;
 use crate::error::{Error, Kind, Result};
+use crate::number::Number;
+use crate::query::page::Record as Cells;
 use crate::schema::Field;
 use crate::value::{Type, Value, parse_date, parse_instant, parse_time};
 
@@ -32,8 +33,35 @@ pub struct QueryPage {
 
 /// Reads one answer to a query.
 pub fn page(body: &[u8], fields: &[Field]) -> Result<QueryPage> {
-    const WANTED: &str = "a page of records";
-    let text = std::str::from_utf8(body).map_err(|error| unreadable(WANTED, &error.to_string(), body))?;
+    reading("a page of records", body, fields, |text, records| {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let page = json.deserialize_map(PageVisitor { records })?;
+        json.end().map(|()| page)
+    })
+}
+
+/// Reads a list of records, with null for those that are not there.
+pub fn records(body: &[u8], fields: &[Field]) -> Result<Vec<Option<Cells>>> {
+    reading("a list of records", body, fields, |text, page| {
+        let mut seen = vec![false; fields.len()];
+        let raw: Vec<Option<&RawValue>> = serde_json::from_str(text)?;
+        let mut read = |raw: &RawValue| {
+            let mut cells = Vec::new();
+            let record = Record { page, cells: &mut cells, seen: &mut seen };
+            record.deserialize(&mut serde_json::Deserializer::from_str(raw.get()))?;
+            Ok(cells.into_boxed_slice())
+        };
+        raw.into_iter().map(|record| record.map(&mut read).transpose()).collect()
+    })
+}
+
+fn reading<T>(
+    wanted: &str,
+    body: &[u8],
+    fields: &[Field],
+    read: impl FnOnce(&str, Records<'_>) -> serde_json::Result<T>,
+) -> Result<T> {
+    let text = std::str::from_utf8(body).map_err(|error| unreadable(wanted, &error.to_string(), body))?;
     // An error of ours that has to pass through serde_json's error type.
     let ours = RefCell::new(None);
     let twins: Vec<_> = (0..fields.len())
@@ -43,12 +71,11 @@ pub fn page(body: &[u8], fields: &[Field]) -> Result<QueryPage> {
         })
         .collect();
     let records = Records { fields, twins: &twins, ours: &ours };
-    let mut json = serde_json::Deserializer::from_str(text);
-    let page = json.deserialize_map(PageVisitor { records }).and_then(|page| json.end().map(|()| page));
-    match (page, ours.into_inner()) {
-        (Ok(page), None) => Ok(page),
+    let read = read(text, records);
+    match (read, ours.into_inner()) {
+        (Ok(read), None) => Ok(read),
         (_, Some(error)) => Err(error),
-        (Err(error), None) => Err(unreadable(WANTED, &error.to_string(), body)),
+        (Err(error), None) => Err(unreadable(wanted, &error.to_string(), body)),
     }
 }
 

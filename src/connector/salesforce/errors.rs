@@ -212,6 +212,11 @@ fn find(code: &str, text: &str) -> Option<Meaning> {
         }
         "ENTITY_IS_DELETED" => (Kind::Conflict, "the record was deleted meanwhile", ""),
         "UNABLE_TO_LOCK_ROW" => (Kind::Locked, "another process holds the record", "Try again."),
+        "NOT_FOUND" if text.contains("external ID field") => (
+            Kind::UnknownField,
+            "records cannot be found by this field",
+            "An upsert needs a field that is marked as external id, or Id.",
+        ),
         "NOT_FOUND" => (
             Kind::UnknownObject,
             "Salesforce has no such object, or hides it from the user that signs in",

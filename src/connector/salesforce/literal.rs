@@ -7,8 +7,8 @@
 use std::fmt::Write;
 
 use super::family::Family;
-use super::number::Number;
 use crate::error::{Error, Kind, Result};
+use crate::number::Number;
 use crate::schema::Field;
 use crate::value::{Value, format_date, format_instant_millis, format_time_millis};
 
@@ -36,9 +36,9 @@ const MAX_PLACES: u32 = 18;
 const MAX_MAGNITUDE: i64 = 18;
 
 /// 1700-01-01 and 4000-12-31, the ends of the API's calendar, in days since 1970-01-01.
-const FIRST_DAY: i32 = -98_615;
-const LAST_DAY: i32 = 741_807;
-const DAY_MICROS: i64 = 86_400_000_000;
+pub const FIRST_DAY: i32 = -98_615;
+pub const LAST_DAY: i32 = 741_807;
+pub const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The wording of a value for comparison with a field.
 ///

@@ -1,7 +1,8 @@
 //! Salesforce, by its REST API.
 //!
 //! [`describe`] asks what there is, [`support`] decides what of a filter goes to the API, [`soql`] and [`literal`]
-//! word it, [`split`] makes it fit, [`read`] and [`decode`] bring the records, [`errors`] says what a refusal
+//! word it, [`split`] makes it fit, [`read`] and [`decode`] bring the records, [`write`] and [`encode`]
+//! send them, [`errors`] says what a refusal
 //! means, [`auth`] signs in.
 //! <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/intro_rest.htm>
 
@@ -9,16 +10,17 @@ mod api;
 mod auth;
 mod decode;
 mod describe;
+mod encode;
 mod errors;
 mod family;
 mod literal;
-mod number;
 mod read;
 mod soql;
 mod split;
 mod support;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::time::SystemTime;
 
@@ -32,8 +34,10 @@ use super::wire::Response;
 use crate::error::Result;
 use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
-use crate::query::page::Page;
-use crate::schema::Object;
+use crate::query::change::{Change, Op, Outcome, Write, WriteLimits};
+use crate::query::page::{Page, Record};
+use crate::schema::{Field, Object};
+use crate::value::Value;
 
 impl Connector for Salesforce {
     fn title(&self) -> &'static str {
@@ -58,6 +62,22 @@ impl Connector for Salesforce {
 
     fn read(&self, read: &BoundRead) -> Result<Vec<Job<Page>>> {
         read::jobs(self, read)
+    }
+
+    fn retrieve(&self, object: &str, fields: &[Field], keys: &[&str]) -> Result<Job<Vec<Option<Record>>>> {
+        write::retrieve(self, object, fields, keys)
+    }
+
+    fn write_limits(&self, _op: Op) -> WriteLimits {
+        write::LIMITS
+    }
+
+    fn write(&self, write: &Write, changes: &[Change]) -> Result<Job<Vec<Outcome>>> {
+        write::job(self, write, changes)
+    }
+
+    fn same(&self, field: &Field, one: &Value, other: &Value) -> bool {
+        encode::same(field, one, other)
     }
 
     fn explain(&self, read: &Read) -> String {

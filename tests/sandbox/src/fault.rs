@@ -73,10 +73,26 @@ pub enum Action {
     Html(u16),
     /// The normal page, its link to the next page replaced by this URL or path.
     NextLink(String),
+    /// One record of a write fails for this reason, as if the API had found it; the others are written or undone as the
+    /// request wants it. A request that writes a single record is answered `status` and not done, whatever `at`. Any
+    /// other request, or one with fewer records, is answered as ever.
+    RefuseRecord {
+        at: usize,
+        code: String,
+        message: String,
+        #[serde(default)]
+        fields: Vec<String>,
+        #[serde(default = "bad_request")]
+        status: u16,
+    },
     /// No answer until the client closes; the work is not done.
     Hang,
     /// The normal answer: the head at once, then one byte every n milliseconds.
     SlowBody(u64),
+}
+
+fn bad_request() -> u16 {
+    400
 }
 
 impl Fault {
@@ -177,6 +193,10 @@ mod tests {
         assert_eq!(fault.action, Action::Status { code: 503, body: String::new(), headers: Vec::new() });
         let fault: Fault = serde_json::from_str(r#"{"action":"drop_after"}"#).unwrap();
         assert_eq!(fault.action, Action::DropAfter);
+        let fault: Fault =
+            serde_json::from_str(r#"{"action":{"refuse_record":{"at":3,"code":"C","message":"m"}}}"#).unwrap();
+        let (code, message, fields) = ("C".to_owned(), "m".to_owned(), Vec::new());
+        assert_eq!(fault.action, Action::RefuseRecord { at: 3, code, message, fields, status: 400 });
         assert!(serde_json::from_str::<Fault>(r#"{"action":"explode"}"#).is_err());
     }
 }

@@ -14,6 +14,20 @@ pub struct Request {
     pub query: Option<String>,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+    /// What a fault has this request refused for.
+    pub refusal: Option<Refusal>,
+}
+
+/// One record of a write that the API is to refuse, and the reason it is to give.
+#[derive(Clone, Debug, Default)]
+pub struct Refusal {
+    /// The record's place in the request.
+    pub at: usize,
+    pub code: String,
+    pub message: String,
+    pub fields: Vec<String>,
+    /// Of the answer, where the record is the request's only one.
+    pub status: u16,
 }
 
 impl Request {

@@ -36,6 +36,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use config::Config;
 pub use fault::{Action, Fault};
 pub use log::LoggedRequest;
+pub use salesforce::DanglingReference;
 pub use salesforce::oauth::{CLIENT_ID, CLIENT_SECRET, PASSWORD, REFRESH_TOKEN, SECURITY_TOKEN, USERNAME};
 pub use sandbox::{Api, Sandbox};
 

@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::fault::Action;
-use crate::http::{Request, Response};
+use crate::http::{Refusal, Request, Response};
 use crate::sandbox::Shared;
 
 const BODY_LIMIT: usize = 64 << 20;
@@ -68,7 +68,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Share
 type Answer = hyper::Response<Script>;
 
 async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>, connection: u64) -> io::Result<Answer> {
-    let request = match read(request).await {
+    let mut request = match read(request).await {
         Ok(request) => request,
         Err(Refused::Broken(error)) => return Err(error),
         Err(Refused::With(response)) => return Ok(whole(response)),
@@ -138,6 +138,10 @@ async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>, connecti
             response.body = api.replace_next_link(&response.body, &link).into();
             whole(pack(response))
         }
+        Some(Action::RefuseRecord { at, code, message, fields, status }) => {
+            request.refusal = Some(Refusal { at, code, message, fields, status });
+            whole(pack(api.handle(&request)))
+        }
         Some(Action::Hang) => return std::future::pending().await,
         Some(Action::SlowBody(ms)) => slow(pack(work()), Duration::from_millis(ms)),
     };
@@ -171,6 +175,7 @@ async fn read(request: hyper::Request<Incoming>) -> Result<Request, Refused> {
         query: head.uri.query().map(str::to_owned),
         headers,
         body,
+        refusal: None,
     };
     if request.header("content-encoding").is_some_and(|v| v.trim().eq_ignore_ascii_case("gzip")) {
         let mut plain = Vec::new();

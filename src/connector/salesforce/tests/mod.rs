@@ -94,6 +94,8 @@ pub fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
         headers,
         body: body.to_owned().into(),
         origin: ORIGIN.to_owned(),
+        repeated: false,
+        request: None,
     }
 }
 

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::connector::contract::{Connector, Token};
-use crate::connector::wire::{Body, Host};
+use crate::connector::wire::{Body, Effect, Host};
 use crate::error::Kind;
 use crate::options::Credentials;
 
@@ -46,30 +46,30 @@ fn a_token_is_used_as_it_is() {
 
 #[test]
 fn each_way_to_sign_in_sends_its_form() {
-    for (mapping, refresh, expected, idempotent) in [
+    for (mapping, refresh, expected, effect) in [
         (
             &[("client_id", "c&d"), ("client_secret", "s=")][..],
             None,
             "grant_type=client_credentials&client_id=c%26d&client_secret=s%3D",
-            true,
+            Effect::None,
         ),
         (
             &[("client_id", "c"), ("refresh_token", "old"), ("client_secret", "s")],
             Some("new"),
             "grant_type=refresh_token&refresh_token=new&client_id=c&client_secret=s",
-            false,
+            Effect::Once,
         ),
         (
             &[("client_id", "c"), ("refresh_token", "old")],
             None,
             "grant_type=refresh_token&refresh_token=old&client_id=c",
-            false,
+            Effect::Once,
         ),
         (
             &[("client_id", "c"), ("client_secret", "s"), ("username", "u@x"), ("password", "p"), ("scope", "api")],
             None,
             "grant_type=password&client_id=c&client_secret=s&username=u%40x&password=p&scope=api",
-            true,
+            Effect::None,
         ),
     ] {
         let (sent, tokens) = sign_in("https://x.example", mapping, refresh, GRANTED);
@@ -77,7 +77,7 @@ fn each_way_to_sign_in_sends_its_form() {
         assert_eq!(form(request), expected);
         assert_eq!((request.method.clone(), request.host), (Method::POST, Host::Login));
         assert_eq!(request.path, "/services/oauth2/token");
-        assert_eq!((request.authorized, request.idempotent), (false, idempotent));
+        assert_eq!((request.authorized, request.effect), (false, effect));
         let token = tokens.unwrap().remove(0);
         assert_eq!(token.access.expose_secret(), "00D!new");
         assert_eq!(token.instance.unwrap().as_str(), "https://acme.my.salesforce.com/");

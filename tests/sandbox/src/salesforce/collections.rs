@@ -204,6 +204,10 @@ impl Call<'_> {
             let start = writer.store.savepoint();
             let mut results = Vec::with_capacity(items.len());
             for (n, item) in items.iter().enumerate() {
+                if let Some(refusal) = request.refusal.as_ref().filter(|refusal| refusal.at == n) {
+                    results.push(Err(ApiError::from(refusal)));
+                    continue;
+                }
                 let savepoint = writer.store.savepoint();
                 let result = write(writer, item, n);
                 if result.is_err() {

@@ -1,14 +1,16 @@
 //! Errors as the API words them.
 
+use std::borrow::Cow;
+
 use serde_json::{Value as Json, json};
 
-use crate::http::Response;
+use crate::http::{Refusal, Response};
 
 /// A refusal: HTTP status, code and message, and sometimes the fields it is about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiError {
     pub status: u16,
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     pub message: String,
     pub fields: Vec<String>,
     /// What some errors carry besides, as `duplicateResult`.
@@ -19,7 +21,7 @@ pub type Result<T> = std::result::Result<T, ApiError>;
 
 impl ApiError {
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> ApiError {
-        ApiError { status, code, message: message.into(), fields: Vec::new(), extra: None }
+        ApiError { status, code: code.into(), message: message.into(), fields: Vec::new(), extra: None }
     }
 
     /// Most refusals are 400.
@@ -64,5 +66,17 @@ impl ApiError {
 
     pub fn response(&self) -> Response {
         Response::value(self.status, &Json::Array(vec![self.json()]))
+    }
+
+    /// A refused write names its fields also where there are none.
+    pub fn response_with_fields(&self) -> Response {
+        Response::value(self.status, &Json::Array(vec![self.json_with("errorCode", true)]))
+    }
+}
+
+impl From<&Refusal> for ApiError {
+    fn from(refusal: &Refusal) -> ApiError {
+        let Refusal { at: _, code, message, fields, status } = refusal.clone();
+        ApiError { status, code: code.into(), message, fields, extra: None }
     }
 }

@@ -45,7 +45,7 @@ use schema::Schema;
 use store::Store;
 
 pub use oauth::Credentials;
-pub use switches::Switches;
+pub use switches::{DanglingReference, Switches};
 
 /// Method, target and version together may be so long; see section 5.1 of the contract.
 const REQUEST_LINE_LIMIT: usize = 16_384;
@@ -340,6 +340,15 @@ fn base(config: &Config, name: &str) -> u32 {
     })
 }
 
+/// Whether what follows `/services/data/v62.0` creates, changes or deletes a single record.
+fn writes_one_record(method: &str, rest: &[&str]) -> bool {
+    match rest {
+        ["sobjects", _] => method == "POST",
+        ["sobjects", _, _] | ["sobjects", _, _, _] => matches!(method, "PATCH" | "DELETE"),
+        _ => false,
+    }
+}
+
 fn check_version(version: &str) -> Result<()> {
     let number = version.strip_prefix('v').and_then(|v| v.strip_suffix(".0")).and_then(|v| v.parse::<u32>().ok());
     match number {
@@ -393,6 +402,11 @@ impl Call<'_> {
             "GET" | "HEAD" => response,
             _ => Err(ApiError::method_not_allowed("GET,HEAD")),
         };
+        if let Some(refusal) = &request.refusal
+            && writes_one_record(&request.method, rest)
+        {
+            return Ok(ApiError::from(refusal).response_with_fields());
+        }
         match *rest {
             [] => get_only(Ok(self.resources())),
             ["sobjects"] => get_only(Ok(self.describe_global(request))),

@@ -11,6 +11,7 @@ use super::id::Id;
 use super::number::Decimal;
 use super::schema::{Field, Kind, Object};
 use super::store::{Row, Store};
+use super::switches::DanglingReference;
 use super::time;
 use super::value::Value;
 
@@ -80,7 +81,13 @@ pub enum Change {
 }
 
 /// The fields that a record sets, converted to their types.
-pub fn assignments(store: &Store, object: usize, record: &Record, change: Change) -> Result<Vec<(usize, Value)>> {
+pub fn assignments(
+    store: &Store,
+    object: usize,
+    record: &Record,
+    change: Change,
+    dangling: DanglingReference,
+) -> Result<Vec<(usize, Value)>> {
     let definition = store.object(object);
     let mut forbidden = Vec::new();
     let mut set = Vec::new();
@@ -100,7 +107,9 @@ pub fn assignments(store: &Store, object: usize, record: &Record, change: Change
                     forbidden.push(field.name.clone());
                     continue;
                 }
-                (at, convert(store, field, raw)?)
+                let value = convert(store, field, raw)?;
+                refers(store, field, &value, dangling)?;
+                (at, value)
             }
             None => match definition.relationship(name) {
                 Some(at) => (at, related(store, &definition.fields[at], raw)?),
@@ -275,10 +284,24 @@ fn reference(store: &Store, field: &Field, text: &str) -> Result<Value> {
     if !fits {
         return Err(malformed());
     }
-    match store.by_id(id) {
-        Some(row) if !row.is_deleted() => Ok(Value::Id(id)),
-        _ => Err(ApiError::bad("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id").on_field(&field.name)),
+    Ok(Value::Id(id))
+}
+
+/// A reference must lead to a live record.
+fn refers(store: &Store, field: &Field, value: &Value, dangling: DanglingReference) -> Result<()> {
+    let (Kind::Reference, Value::Id(id)) = (field.kind, value) else { return Ok(()) };
+    if store.by_id(*id).is_some_and(|row| !row.is_deleted()) {
+        return Ok(());
     }
+    let invalid = ApiError::bad("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id");
+    Err(match dangling {
+        DanglingReference::InvalidOnField => invalid.on_field(&field.name),
+        DanglingReference::Invalid => invalid,
+        DanglingReference::NoAccess => {
+            let message = format!("insufficient access rights on cross-reference id: {id}");
+            ApiError::bad("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", message)
+        }
+    })
 }
 
 fn written(field: &Field, text: String) -> Result<Value> {

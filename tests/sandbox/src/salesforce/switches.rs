@@ -42,6 +42,24 @@ pub struct Switches {
     pub whole_second_stamps: bool,
     /// The REST API is switched off for the org: 403 for everything.
     pub api_disabled: bool,
+    /// Changing or deleting a record in the recycle bin answers ENTITY_IS_DELETED; else INVALID_CROSS_REFERENCE_KEY, as
+    /// for a record that never was.
+    pub gone_as_deleted: bool,
+    /// What a write answers that refers to a record that is not there.
+    pub dangling_reference: DanglingReference,
+}
+
+/// How a reference to no record, or to a deleted one, is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DanglingReference {
+    /// INVALID_CROSS_REFERENCE_KEY that names the field.
+    #[default]
+    InvalidOnField,
+    /// INVALID_CROSS_REFERENCE_KEY that names no field.
+    Invalid,
+    /// INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY: the message names the id, nothing the field.
+    NoAccess,
 }
 
 impl Default for Switches {
@@ -65,6 +83,8 @@ impl Default for Switches {
             rotate_refresh_tokens: false,
             whole_second_stamps: false,
             api_disabled: false,
+            gone_as_deleted: true,
+            dangling_reference: DanglingReference::default(),
         }
     }
 }

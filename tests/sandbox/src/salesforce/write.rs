@@ -34,7 +34,7 @@ impl Writer<'_> {
         if !definition.traits.createable {
             return Err(read_only(definition));
         }
-        let set = assignments(self.store, object, record, Change::Create)?;
+        let set = assignments(self.store, object, record, Change::Create, self.switches.dangling_reference)?;
         let now = self.now(None);
         let user = self
             .store
@@ -84,7 +84,8 @@ impl Writer<'_> {
         let row = self.live(object, id)?;
         let (index, mut values) = (row.index, row.values());
         let before = row.value(definition.stamp);
-        for (at, value) in assignments(self.store, object, record, Change::Update)? {
+        let dangling = self.switches.dangling_reference;
+        for (at, value) in assignments(self.store, object, record, Change::Update, dangling)? {
             values[at] = value;
         }
         if let Some(error) = missing(definition, &values, Change::Update) {
@@ -157,9 +158,11 @@ impl Writer<'_> {
             return Err(ApiError::bad("MALFORMED_ID", message).on_field("Id"));
         }
         match self.store.by_id(id) {
-            None => Err(ApiError::new(404, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")),
-            Some(row) if row.is_deleted() => Err(ApiError::new(404, "ENTITY_IS_DELETED", "entity is deleted")),
-            Some(row) => Ok(row),
+            Some(row) if !row.is_deleted() => Ok(row),
+            Some(_) if self.switches.gone_as_deleted => {
+                Err(ApiError::new(404, "ENTITY_IS_DELETED", "entity is deleted"))
+            }
+            _ => Err(ApiError::new(404, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")),
         }
     }
 

@@ -219,3 +219,96 @@ fn cached_pages_are_the_same_pages_until_something_is_written() {
     cached.write("POST", "sobjects/Contact", r#"{"LastName":"New"}"#);
     assert_eq!(cached.all("query", soql).len(), 3223);
 }
+
+#[test]
+fn one_record_of_a_write_is_refused_and_the_others_are_written_or_undone() {
+    let it = Client::new(Config::new());
+    let strike = |at: usize| {
+        it.sandbox.clear_faults();
+        let action = Action::RefuseRecord {
+            at,
+            code: "UNABLE_TO_LOCK_ROW".into(),
+            message: "unable to obtain exclusive access to this record".into(),
+            fields: vec!["ParentId".into()],
+            status: 400,
+        };
+        it.sandbox.fault(Fault::new(action).path("sobjects").times(1));
+    };
+    let record = |name: &str| json!({ "attributes": { "type": "Account" }, "Name": name, "ERP_Key__c": name });
+    let records = json!([record("r0"), record("r1"), record("r2")]);
+    let body = |all: bool| json!({ "allOrNone": all, "records": records }).to_string();
+    let codes = |answer: &crate::client::Answer| -> Vec<String> {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let code = |item: &serde_json::Value| item["errors"][0]["statusCode"].as_str().unwrap_or("done").to_owned();
+        answer.json().as_array().unwrap().iter().map(code).collect()
+    };
+    let written = || it.count("Account", "Name IN ('r0', 'r1', 'r2')");
+    let rolled_back = "ALL_OR_NONE_OPERATION_ROLLED_BACK";
+
+    strike(1);
+    let all = it.write("POST", "composite/sobjects", &body(true));
+    assert_eq!(
+        (codes(&all), written()),
+        (vec![rolled_back.into(), "UNABLE_TO_LOCK_ROW".into(), rolled_back.into()], 0)
+    );
+    let error = json!({
+        "statusCode": "UNABLE_TO_LOCK_ROW",
+        "message": "unable to obtain exclusive access to this record",
+        "fields": ["ParentId"],
+    });
+    assert_eq!(all.json()[1], json!({ "success": false, "errors": [error] }));
+    strike(1);
+    let some = it.write("PATCH", "composite/sobjects/Account/ERP_Key__c", &body(false));
+    assert_eq!((codes(&some), written()), (vec!["done".into(), "UNABLE_TO_LOCK_ROW".into(), "done".into()], 2));
+    // There is no fourth record, and the fault is spent.
+    strike(3);
+    let upserted = it.write("PATCH", "composite/sobjects/Account/ERP_Key__c", &body(true));
+    assert_eq!((codes(&upserted), written()), (vec!["done".to_owned(); 3], 3));
+
+    let ids: Vec<String> =
+        upserted.json().as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
+    let changes: Vec<_> =
+        ids.iter().map(|id| json!({ "attributes": { "type": "Account" }, "Id": id, "Phone": "7" })).collect();
+    let changes = json!({ "records": changes }).to_string();
+    strike(2);
+    assert_eq!(codes(&it.write("PATCH", "composite/sobjects", &changes))[2], "UNABLE_TO_LOCK_ROW");
+    assert_eq!(it.count("Account", "Phone = '7'"), 2);
+    let delete = |all: bool| {
+        let target = format!("/services/data/v62.0/composite/sobjects?ids={}&allOrNone={all}", ids.join(","));
+        it.send("DELETE", &target, &[], "").unwrap()
+    };
+    strike(0);
+    assert_eq!(
+        (codes(&delete(true)), written()),
+        (vec!["UNABLE_TO_LOCK_ROW".into(), rolled_back.into(), rolled_back.into()], 3)
+    );
+    strike(0);
+    assert_eq!(
+        (codes(&delete(false)), written()),
+        (vec!["UNABLE_TO_LOCK_ROW".into(), "done".into(), "done".into()], 1)
+    );
+}
+
+#[test]
+fn a_write_of_a_single_record_is_refused_whole() {
+    let it = Client::new(Config::new());
+    let control = format!("{}/_control/faults", it.sandbox.url());
+    let fault = r#"{"path_contains":"/sobjects/Account","action":{"refuse_record":{"at":0,"code":"ROW_LOCKED","message":"m"}}}"#;
+    assert_eq!(it.agent.post(&control).send(fault).unwrap().status(), 204);
+    let id = it.sandbox.id("Account", 1);
+    let before = it.get(&format!("sobjects/Account/{id}"));
+    assert_eq!(before.status, 200, "reads are not refused");
+    for (method, path) in [
+        ("POST", "sobjects/Account".to_owned()),
+        ("PATCH", format!("sobjects/Account/{id}")),
+        ("DELETE", format!("sobjects/Account/{id}")),
+        ("PATCH", "sobjects/Account/ERP_Key__c/refused".to_owned()),
+        ("DELETE", "sobjects/Account/ERP_Key__c/refused".to_owned()),
+    ] {
+        let answer = it.write(method, &path, r#"{"Name":"Refused"}"#);
+        let error = json!([{ "message": "m", "errorCode": "ROW_LOCKED", "fields": [] }]);
+        assert_eq!((answer.status, answer.json()), (400, error), "{method} {path}");
+    }
+    assert_eq!(it.count("Account", "Name = 'Refused'"), 0);
+    assert_eq!(it.get(&format!("sobjects/Account/{id}")).text, before.text);
+}

@@ -1,7 +1,7 @@
 //! Writes over HTTP, one by one and many at once.
 
 use crate::client::Client;
-use sandbox::Config;
+use sandbox::{Config, DanglingReference};
 use serde_json::{Value as Json, json};
 
 fn client() -> Client {
@@ -256,4 +256,45 @@ fn deleted_rows_are_dropped_from_later_pages() {
     it.send("DELETE", &format!("/services/data/v62.0/sobjects/Product2/{victim}"), &[], "").unwrap();
     let second = it.get(first["nextRecordsUrl"].as_str().unwrap()).json();
     assert_eq!((second["totalSize"].as_u64(), second["records"].as_array().unwrap().len()), (Some(150), 49));
+}
+
+#[test]
+fn what_is_not_there_is_refused_as_the_switches_say() {
+    let it = client();
+    let gone = create(&it, "Account", json!({ "Name": "gone" }));
+    let path = format!("sobjects/Account/{gone}");
+    let delete = || it.send("DELETE", &format!("/services/data/v62.0/{path}"), &[], "").unwrap();
+    assert_eq!(delete().status, 204);
+    let refer = || it.write("POST", "sobjects/Contact", &json!({ "LastName": "x", "AccountId": gone }).to_string());
+    let contact = it.sandbox.id("Contact", 1);
+    let redirect =
+        || it.write("PATCH", &format!("sobjects/Contact/{contact}"), &json!({ "AccountId": gone }).to_string());
+    let invalid = json!({ "message": "invalid cross reference id", "errorCode": "INVALID_CROSS_REFERENCE_KEY" });
+    let on_field = json!({
+        "message": "invalid cross reference id",
+        "errorCode": "INVALID_CROSS_REFERENCE_KEY",
+        "fields": ["AccountId"],
+    });
+    let no_access = json!({
+        "message": format!("insufficient access rights on cross-reference id: {gone}"),
+        "errorCode": "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+    });
+    for (dangling, error) in [
+        (DanglingReference::InvalidOnField, on_field),
+        (DanglingReference::Invalid, invalid.clone()),
+        (DanglingReference::NoAccess, no_access),
+    ] {
+        it.sandbox.set_switches(|s| s.dangling_reference = dangling);
+        for answer in [refer(), redirect()] {
+            assert_eq!((answer.status, answer.json()), (400, json!([error])), "{dangling:?}");
+        }
+    }
+    assert_eq!(
+        (delete().code(), it.write("PATCH", &path, "{}").code()),
+        ("ENTITY_IS_DELETED".into(), "ENTITY_IS_DELETED".into())
+    );
+    it.sandbox.set_switches(|s| s.gone_as_deleted = false);
+    for answer in [delete(), it.write("PATCH", &path, "{}")] {
+        assert_eq!((answer.status, answer.json()), (404, json!([invalid])));
+    }
 }

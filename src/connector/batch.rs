@@ -1,0 +1,237 @@
+//! Writing a batch: sending it again without the records that are gone, or once a lock is free, and telling what
+//! is known from what is not. How an API words all that is a [`Wording`].
+
+use std::time::Duration;
+
+use super::machine::{Job, Machine, Step};
+use super::wire::{Effect, Request, Response};
+use crate::error::{Error, Kind, Result};
+use crate::query::change::{Change, Op, Outcome, Write, Written};
+
+/// How an API words batches of one kind of write.
+pub trait Wording: Send {
+    /// One change, worded. Errors: a value that the API cannot hold.
+    fn word(&self, write: &Write, change: &Change) -> Result<String>;
+
+    /// The request that makes these changes.
+    fn request(&self, write: &Write, words: &[&str]) -> Request;
+
+    /// What the answer says of each change, in order. Errors: an answer that cannot be read.
+    fn read(&self, write: &Write, response: &Response) -> Result<Vec<Answer>>;
+
+    /// The request that tells which of these records are there.
+    fn look(&self, write: &Write, keys: &[&str]) -> Request;
+
+    /// What that tells, in order.
+    fn seen(&self, response: &Response) -> Result<Vec<bool>>;
+}
+
+/// What an API says of one change.
+pub enum Answer {
+    Written(Written),
+    Gone,
+    Refused(Error),
+    /// Refused, and either it is gone or something that it refers to is.
+    Dangling(Error),
+    /// Not done, but it may work later.
+    Busy(Error),
+    RolledBack,
+}
+
+/// A batch grows shorter with each round, so this many are enough; a record that goes while the others are sent is
+/// rare.
+const MAX_ROUNDS: u32 = 10;
+/// How often a batch that may be sent twice is sent again because its answer made no sense.
+const MAX_UNREADABLE: u32 = 2;
+/// Before the first repetition; doubles from there.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Writes a batch and yields one [`Outcome`] for each change.
+///
+/// `max_retries`: how often it is sent again because a record was busy.
+pub fn batch(wording: impl Wording + 'static, write: Write, changes: &[Change], max_retries: u32) -> Job<Vec<Outcome>> {
+    let keys = changes.iter().map(|change| change.key.clone()).collect();
+    let words: Vec<_> = changes.iter().map(|change| wording.word(&write, change)).collect();
+    let refused = words.iter().any(Result::is_err);
+    let outcome = |word: &Result<String>| match word {
+        Err(error) => Some(Outcome::Refused(error.clone())),
+        // A value that cannot be said keeps its whole batch back.
+        Ok(_) if refused => Some(Outcome::RolledBack),
+        Ok(_) => None,
+    };
+    let outcomes = words.iter().map(outcome).collect();
+    let words = words.into_iter().map(Result::unwrap_or_default).collect();
+    Box::new(Batch {
+        wording,
+        write,
+        keys,
+        words,
+        outcomes,
+        looking: Vec::new(),
+        rounds: 0,
+        busy: 0,
+        unreadable: 0,
+        max_retries,
+        effect: Effect::Once,
+        repeated: false,
+        state: State::Ready,
+    })
+}
+
+struct Batch<W> {
+    wording: W,
+    write: Write,
+    keys: Vec<Box<str>>,
+    words: Vec<String>,
+    /// What is settled.
+    outcomes: Vec<Option<Outcome>>,
+    /// Which records are being looked for, and what they were refused for.
+    looking: Vec<(usize, Error)>,
+    rounds: u32,
+    busy: u32,
+    unreadable: u32,
+    max_retries: u32,
+    effect: Effect,
+    /// Whether the same batch was sent before and perhaps done.
+    repeated: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// To be sent, as far as it is not settled.
+    Ready,
+    Sent,
+    Looking,
+    Over,
+}
+
+impl<W: Wording> Machine for Batch<W> {
+    type Out = Vec<Outcome>;
+
+    fn next(&mut self, last: Option<Response>) -> Result<Step<Self::Out>> {
+        match (self.state, last) {
+            (State::Sent, Some(response)) => match self.settle(&response) {
+                Ok(Some(wait)) => return Ok(Step::Sleep(wait)),
+                Ok(None) => {}
+                Err(error) => self.doubt(error)?,
+            },
+            (State::Looking, Some(response)) => self.seen(&response)?,
+            (State::Over, _) => return Ok(Step::Done),
+            _ => {}
+        }
+        if !self.looking.is_empty() {
+            self.state = State::Looking;
+            let keys: Vec<_> = self.looking.iter().map(|(at, _)| &*self.keys[*at]).collect();
+            return Ok(Step::Send(self.wording.look(&self.write, &keys)));
+        }
+        let pending = self.pending();
+        if pending.is_empty() {
+            self.state = State::Over;
+            return Ok(Step::Yield(self.outcomes.drain(..).flatten().collect()));
+        }
+        self.rounds += 1;
+        if self.rounds > MAX_ROUNDS + self.max_retries {
+            return Err(Error::new(Kind::Conflict, "records of the batch keep being deleted while it is sent")
+                .hint("Run the statement again."));
+        }
+        self.state = State::Sent;
+        let words: Vec<_> = pending.iter().map(|at| self.words[*at].as_str()).collect();
+        let request = self.wording.request(&self.write, &words);
+        self.effect = request.effect;
+        Ok(Step::Send(request))
+    }
+}
+
+impl<W: Wording> Batch<W> {
+    fn pending(&self) -> Vec<usize> {
+        (0..self.outcomes.len()).filter(|at| self.outcomes[*at].is_none()).collect()
+    }
+
+    /// Takes in what an answer says; how long to wait if the rest is to be sent again later.
+    fn settle(&mut self, response: &Response) -> Result<Option<Duration>> {
+        let pending = self.pending();
+        let mut answers = self.wording.read(&self.write, response)?;
+        if answers.len() != pending.len() {
+            let message = format!("the API answered for {} records where {} were sent", answers.len(), pending.len());
+            return Err(Error::new(Kind::Unreadable, message));
+        }
+        for answer in &mut answers {
+            if matches!(answer, Answer::Refused(error) if self.write.skip_duplicates && error.kind() == Kind::Duplicate)
+            {
+                *answer = Answer::Gone;
+            }
+        }
+        let repeated = std::mem::take(&mut self.repeated) || response.repeated;
+        // What was done without an answer finds nothing when it is done again.
+        let deleted = repeated && self.write.op == Op::Delete && answers.iter().all(|it| matches!(it, Answer::Gone));
+        let refused = answers.iter().any(|it| matches!(it, Answer::Refused(_)));
+        let explained = answers.iter().any(|it| !matches!(it, Answer::RolledBack | Answer::Written(_)));
+        if !explained && answers.iter().any(|it| matches!(it, Answer::RolledBack)) {
+            return Err(Error::new(Kind::Unreadable, "the API rolled the batch back and does not say why"));
+        }
+        let mut wait = None;
+        for (at, answer) in pending.into_iter().zip(answers) {
+            self.outcomes[at] = match answer {
+                Answer::Written(written) => Some(Outcome::Written(Written {
+                    created: written.created.filter(|created| *created || !repeated),
+                    ..written
+                })),
+                Answer::Gone if deleted => {
+                    Some(Outcome::Written(Written { key: self.keys[at].clone(), created: None }))
+                }
+                Answer::Gone => Some(Outcome::Gone),
+                Answer::Refused(error) => Some(Outcome::Refused(error)),
+                Answer::Dangling(error) if refused => Some(Outcome::Refused(error)),
+                Answer::Dangling(error) => {
+                    self.looking.push((at, error));
+                    None
+                }
+                Answer::Busy(error) if refused || self.busy >= self.max_retries => Some(Outcome::Refused(error)),
+                Answer::Busy(_) => {
+                    wait = Some((FIRST_WAIT * 2u32.saturating_pow(self.busy)).min(LONGEST_WAIT));
+                    None
+                }
+                Answer::RolledBack => None,
+            };
+        }
+        self.busy += u32::from(wait.is_some());
+        self.give_up_if_refused();
+        Ok(wait)
+    }
+
+    /// A record that is refused for good keeps back those that were rolled back with it.
+    fn give_up_if_refused(&mut self) {
+        if self.outcomes.iter().any(|outcome| matches!(outcome, Some(Outcome::Refused(_)))) {
+            self.looking.clear();
+            for outcome in &mut self.outcomes {
+                outcome.get_or_insert(Outcome::RolledBack);
+            }
+        }
+    }
+
+    fn seen(&mut self, response: &Response) -> Result<()> {
+        let found = self.wording.seen(response)?;
+        let looking = std::mem::take(&mut self.looking);
+        if found.len() != looking.len() {
+            let message = format!("the API answered for {} records where {} were asked", found.len(), looking.len());
+            return Err(Error::new(Kind::Unreadable, message));
+        }
+        for ((at, error), found) in looking.into_iter().zip(found) {
+            self.outcomes[at] = Some(if found { Outcome::Refused(error) } else { Outcome::Gone });
+        }
+        self.give_up_if_refused();
+        Ok(())
+    }
+
+    /// An answer without sense: the batch may be done or not.
+    fn doubt(&mut self, error: Error) -> Result<()> {
+        if self.effect != Effect::Repeatable || self.unreadable >= MAX_UNREADABLE.min(self.max_retries) {
+            return Err(Error::outcome_unknown(&error));
+        }
+        self.unreadable += 1;
+        self.repeated = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Values as Salesforce takes them in a record, and values that it cannot hold.
+//!
+//! What the API keeps less finely than Postgres (milliseconds) is rounded as Postgres rounds on assignment. Whatever
+//! else would not come back as it was given is refused.
+//! <https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/field_types.htm>
+
+use std::borrow::Cow;
+
+use super::literal::{DAY_MICROS, FIRST_DAY, LAST_DAY};
+use crate::error::{Error, Kind, Result};
+use crate::number::Number;
+use crate::schema::Field;
+use crate::value::{Value, format_date, format_instant_millis, format_time_millis};
+
+/// No field of Salesforce takes as many; JSON of all the digits that `numeric` can have would only be refused later.
+const MAX_DIGITS: i64 = 1_000;
+
+/// Whether Salesforce keeps two values of a field as the same.
+pub fn same(field: &Field, one: &Value, other: &Value) -> bool {
+    let (one, other) = (kept(field, one), kept(field, other));
+    match (one.as_ref(), other.as_ref()) {
+        (Value::Decimal(one), Value::Decimal(other)) => match (Number::parse(one), Number::parse(other)) {
+            (Some(one), Some(other)) => one == other,
+            _ => one == other,
+        },
+        (one, other) => one == other,
+    }
+}
+
+/// A value as it is kept: there is no empty text and no check box that is null, and times have milliseconds.
+fn kept<'v>(field: &Field, value: &'v Value) -> Cow<'v, Value> {
+    Cow::Owned(match value {
+        Value::Text(text) if text.is_empty() => Value::Null,
+        Value::List(items) if items.is_empty() => Value::Null,
+        Value::Null if field.remote_type == "boolean" => Value::Bool(false),
+        Value::Instant(micros) if !matches!(*micros, i64::MIN | i64::MAX) => Value::Instant(to_millis(*micros)),
+        Value::Time(micros) => Value::Time(to_millis(*micros)),
+        _ => return Cow::Borrowed(value),
+    })
+}
+
+/// The nearest whole millisecond, in microseconds; halves go away from zero.
+fn to_millis(micros: i64) -> i64 {
+    let rest = micros % 1_000;
+    micros - rest + if rest.abs() >= 500 { 1_000 * rest.signum() } else { 0 }
+}
+
+/// The JSON of a value.
+///
+/// Errors: 22003 for numbers and times that the API cannot hold, 22P02 for lists that it cannot.
+pub fn json(field: &Field, value: &Value) -> Result<String> {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let days = i64::from(FIRST_DAY)..=i64::from(LAST_DAY);
+    Ok(match kept(field, value).as_ref() {
+        Value::Null => "null".to_owned(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Int(int) => int.to_string(),
+        // Rust writes a float's shortest form, and never an exponent.
+        Value::Float(float) if float.is_finite() => float.to_string(),
+        Value::Float(float) => return Err(outside(field, &float.to_string())),
+        Value::Decimal(text) => match Number::parse(text) {
+            Some(number) if number.magnitude().abs() <= MAX_DIGITS => number.plain(),
+            _ => return Err(outside(field, text)),
+        },
+        Value::Text(text) => quoted(text),
+        Value::Date(day) => match format_date(*day) {
+            Some(text) if days.contains(&i64::from(*day)) => quoted(&text),
+            _ => return Err(outside(field, &value.to_input())),
+        },
+        Value::Instant(micros) => match format_instant_millis(*micros) {
+            Some(text) if days.contains(&micros.div_euclid(DAY_MICROS)) => quoted(&text),
+            _ => return Err(outside(field, &value.to_input())),
+        },
+        Value::Time(micros) => match format_time_millis(*micros) {
+            Some(text) => quoted(&text),
+            None => return Err(outside(field, "24:00")),
+        },
+        Value::Bytes(_) => {
+            return Err(Error::new(Kind::NotSupported, format!("the field {} takes no bytes", field.name))
+                .hint("Declare the column as text and write base64: encode(…, 'base64').")
+                .column(&field.name));
+        }
+        Value::Json(text) => text.to_string(),
+        Value::List(items) => quoted(&choices(field, items)?),
+    })
+}
+
+/// The choices of a multi-select picklist.
+fn choices(field: &Field, items: &[Value]) -> Result<String> {
+    if !matches!(field.remote_type.as_str(), "multipicklist" | "") {
+        return Err(malformed(field, "a list fits into a multi-select picklist only"));
+    }
+    let choice = |item: &Value| match item {
+        Value::Text(text) if !text.is_empty() && !text.contains(';') => Ok(text.to_string()),
+        Value::Text(text) if text.is_empty() => Err(malformed(field, "an empty text is no choice of a picklist")),
+        Value::Text(text) => {
+            Err(malformed(field, &format!("\"{text}\" is no choice of a picklist: it has a semicolon")))
+        }
+        _ => Err(malformed(field, "NULL is no choice of a picklist")),
+    };
+    Ok(items.iter().map(choice).collect::<Result<Vec<_>>>()?.join(";"))
+}
+
+fn outside(field: &Field, text: &str) -> Error {
+    let shown: String = text.chars().take(100).collect();
+    Error::new(Kind::OutOfRange, format!("the field {} cannot hold {shown}", field.name)).column(&field.name).hint(
+        "Salesforce has no infinities, and dates from 1700-01-01 to 4000-12-31 only; numbers have up to 18 digits.",
+    )
+}
+
+fn malformed(field: &Field, what: &str) -> Error {
+    Error::new(Kind::Malformed, format!("the field {} cannot hold it: {what}", field.name))
+        .column(&field.name)
+        .hint("Correct the value.")
+}

@@ -1,0 +1,184 @@
+//! What this backend has had written, until the local transaction is settled: the API does not roll back.
+//!
+//! A write counts with the (sub)transaction that made it. If that one commits, it is settled. If it aborts, a WARNING
+//! says what stays, and `sequin.unconfirmed()` keeps it; so it does with writes of which nobody knows whether they
+//! were done.
+//! <https://www.postgresql.org/docs/current/xact.html>
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::c_void;
+use std::ptr;
+use std::rc::Rc;
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_guard, pg_sys};
+
+use super::error::raise;
+use super::memory::message;
+use crate::error::{Error, Kind};
+
+/// Writes that are kept for `sequin.unconfirmed()`; the oldest go first.
+const KEPT: usize = 100_000;
+/// Keys that a WARNING names.
+const NAMED: usize = 10;
+
+/// What was written, to what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deed {
+    /// Its OID.
+    pub server: u32,
+    /// The API's object, or a path.
+    pub object: Rc<str>,
+    /// `inserted`, `updated`, …
+    pub done: &'static str,
+}
+
+/// One write that stays in question.
+#[derive(Clone, Debug)]
+pub struct Unconfirmed {
+    /// Microseconds since 2000-01-01, as Postgres counts.
+    pub at: i64,
+    pub deed: Deed,
+    /// Whether the API did it; else nobody knows.
+    pub done: bool,
+    pub key: Option<Box<str>>,
+    /// What was sent, as JSON, where the outcome is unknown.
+    pub sent: Option<String>,
+}
+
+#[derive(Default)]
+struct Ledger {
+    listening: bool,
+    /// With the subtransaction that each belongs to.
+    open: Vec<(pg_sys::SubTransactionId, Unconfirmed)>,
+    kept: VecDeque<Unconfirmed>,
+}
+
+thread_local! {
+    static LEDGER: RefCell<Ledger> = RefCell::default();
+}
+
+/// Notes that the API has written these records.
+pub fn written(deed: &Deed, keys: impl IntoIterator<Item = Box<str>>) {
+    // SAFETY: reads the state of the backend's transaction.
+    let (subtransaction, at) = unsafe { (pg_sys::GetCurrentSubTransactionId(), pg_sys::GetCurrentTimestamp()) };
+    LEDGER.with_borrow_mut(|ledger| {
+        ledger.listen();
+        let entry = |key| Unconfirmed { at, deed: deed.clone(), done: true, key: Some(key), sent: None };
+        ledger.open.extend(keys.into_iter().map(|key| (subtransaction, entry(key))));
+    });
+}
+
+/// Notes writes whose outcome nobody knows: their keys, if they have one, and what was sent.
+pub fn unknown(deed: &Deed, writes: impl IntoIterator<Item = (Option<Box<str>>, String)>) {
+    // SAFETY: reads the clock.
+    let at = unsafe { pg_sys::GetCurrentTimestamp() };
+    LEDGER.with_borrow_mut(|ledger| {
+        for (key, sent) in writes {
+            ledger.keep(Unconfirmed { at, deed: deed.clone(), done: false, key, sent: Some(sent) });
+        }
+    });
+}
+
+/// Everything that stays in question, the oldest first.
+pub fn unconfirmed() -> Vec<Unconfirmed> {
+    LEDGER.with_borrow(|ledger| ledger.kept.iter().cloned().collect())
+}
+
+impl Ledger {
+    fn listen(&mut self) {
+        if !self.listening {
+            // SAFETY: registers two plain functions, once per backend.
+            unsafe {
+                pg_sys::RegisterXactCallback(Some(on_transaction), ptr::null_mut());
+                pg_sys::RegisterSubXactCallback(Some(on_subtransaction), ptr::null_mut());
+            }
+            self.listening = true;
+        }
+    }
+
+    fn keep(&mut self, entry: Unconfirmed) {
+        if self.kept.len() >= KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(entry);
+    }
+
+    /// Moves what an abort leaves behind to what is kept, and words the warning about it.
+    fn abort(&mut self, of: impl Fn(pg_sys::SubTransactionId) -> bool) -> Option<(String, String)> {
+        let (left, open) = std::mem::take(&mut self.open).into_iter().partition(|(owner, _)| of(*owner));
+        self.open = open;
+        let left: Vec<(_, Unconfirmed)> = left;
+        let mut deeds: BTreeMap<Deed, Vec<Box<str>>> = BTreeMap::new();
+        for (_, entry) in left {
+            deeds.entry(entry.deed.clone()).or_default().extend(entry.key.clone());
+            self.keep(entry);
+        }
+        let count = |(deed, keys): (&Deed, &Vec<_>)| format!("{} {} {}", keys.len(), &*deed.object, deed.done);
+        let name = |(deed, keys): (&Deed, &Vec<Box<str>>)| {
+            let mut line = format!("{} {}: {}", &*deed.object, deed.done, keys[..keys.len().min(NAMED)].join(", "));
+            if keys.len() > NAMED {
+                line.push_str(&format!(" and {} more", keys.len() - NAMED));
+            }
+            line
+        };
+        (!deeds.is_empty()).then(|| {
+            (
+                deeds.iter().map(count).collect::<Vec<_>>().join(", "),
+                deeds.iter().map(name).collect::<Vec<_>>().join("\n"),
+            )
+        })
+    }
+}
+
+fn warn(what: &str, (counts, names): &(String, String)) {
+    let text = format!("{what} is rolled back here, but the API has written its records, and they stay: {counts}");
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message(&text).into_owned(), "sequin_fdw")
+        .set_detail(message(names).into_owned())
+        .set_hint("SELECT * FROM sequin.unconfirmed() lists them all.")
+        .report(PgLogLevel::WARNING);
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
+    use pg_sys::XactEvent as Event;
+    match event {
+        Event::XACT_EVENT_COMMIT => LEDGER.with_borrow_mut(|ledger| ledger.open.clear()),
+        Event::XACT_EVENT_ABORT => {
+            if let Some(left) = LEDGER.with_borrow_mut(|ledger| ledger.abort(|_| true)) {
+                warn("the transaction", &left);
+            }
+        }
+        Event::XACT_EVENT_PRE_PREPARE if LEDGER.with_borrow(|ledger| !ledger.open.is_empty()) => {
+            let text = "cannot PREPARE a transaction that has written to foreign tables of sequin_fdw";
+            raise(&Error::new(Kind::NotSupported, text).hint("COMMIT it instead: the API has its records already."))
+        }
+        _ => {}
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn on_subtransaction(
+    event: pg_sys::SubXactEvent::Type,
+    own: pg_sys::SubTransactionId,
+    parent: pg_sys::SubTransactionId,
+    _arg: *mut c_void,
+) {
+    use pg_sys::SubXactEvent as Event;
+    match event {
+        Event::SUBXACT_EVENT_COMMIT_SUB => LEDGER.with_borrow_mut(|ledger| {
+            for (owner, _) in &mut ledger.open {
+                if *owner == own {
+                    *owner = parent;
+                }
+            }
+        }),
+        Event::SUBXACT_EVENT_ABORT_SUB => {
+            if let Some(left) = LEDGER.with_borrow_mut(|ledger| ledger.abort(|owner| owner == own)) {
+                warn("a part of the transaction", &left);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,330 @@
+//! Safe views of a modification: as the planner works on it, and in execution.
+
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+use pgrx::{PgList, pg_sys};
+
+use super::executor::Slot;
+use super::memory::{self, c_text};
+use super::version;
+use crate::query::change::Op;
+
+fn op(command: pg_sys::CmdType::Type) -> Option<Op> {
+    match command {
+        pg_sys::CmdType::CMD_INSERT => Some(Op::Insert),
+        pg_sys::CmdType::CMD_UPDATE => Some(Op::Update),
+        pg_sys::CmdType::CMD_DELETE => Some(Op::Delete),
+        _ => None,
+    }
+}
+
+/// A query that modifies, being planned. Valid while planning lasts.
+#[derive(Clone, Copy)]
+pub struct Modification<'p> {
+    root: NonNull<pg_sys::PlannerInfo>,
+    planner: PhantomData<&'p ()>,
+}
+
+impl<'p> Modification<'p> {
+    /// # Safety
+    /// The planner run must be live for `'p`.
+    pub unsafe fn new(root: *mut pg_sys::PlannerInfo) -> Option<Self> {
+        Some(Modification { root: NonNull::new(root)?, planner: PhantomData })
+    }
+
+    fn root(self) -> &'p pg_sys::PlannerInfo {
+        // SAFETY: live by the contract of `new`.
+        unsafe { self.root.as_ref() }
+    }
+
+    fn query(self) -> &'p pg_sys::Query {
+        // SAFETY: a planner run has a query.
+        unsafe { &*self.root().parse }
+    }
+
+    /// The table that is a relation of the query.
+    pub fn table(self, relation: u32) -> pg_sys::Oid {
+        // SAFETY: the planner keeps an array of the query's relations, counted from 1.
+        unsafe { (**self.root().simple_rte_array.add(relation as usize)).relid }
+    }
+
+    /// What is done to this relation, if it is the one target of the query.
+    pub fn op_on(self, relation: u32) -> Option<Op> {
+        op(self.query().commandType).filter(|_| u32::try_from(self.query().resultRelation) == Ok(relation))
+    }
+
+    pub fn returns(self) -> bool {
+        !self.query().returningList.is_null()
+    }
+
+    /// Whether rows must fit the conditions of a view.
+    pub fn checks(self) -> bool {
+        !self.query().withCheckOptions.is_null()
+    }
+
+    /// The attributes that an INSERT gives a value: those whose default is unset are not among them.
+    pub fn given(self) -> Vec<i16> {
+        // SAFETY: a query's target list holds target entries.
+        let list = unsafe { PgList::<pg_sys::TargetEntry>::from_pg(self.query().targetList) };
+        // SAFETY: live entries.
+        list.iter_ptr()
+            .map(|entry| unsafe { &*entry })
+            .filter(|entry| !entry.resjunk)
+            .map(|entry| entry.resno)
+            .collect()
+    }
+
+    /// The attributes that an UPDATE sets.
+    pub fn set(self) -> Vec<i16> {
+        attributes(self.root().update_colnos)
+    }
+
+    /// The attributes of a relation that the query itself names, RETURNING aside; 0 stands for the whole row.
+    pub fn names(self, relation: u32) -> BTreeSet<i32> {
+        // SAFETY: the target list that the planner made holds target entries.
+        let list = unsafe { PgList::<pg_sys::TargetEntry>::from_pg(self.root().processed_tlist) };
+        // SAFETY: live entries. The others are how core tells rows apart.
+        let entries = list.iter_ptr().filter(|entry| unsafe { !(**entry).resjunk });
+        // SAFETY: likewise.
+        let expressions = entries.map(|entry| unsafe { (*entry).expr.cast::<pg_sys::Node>() });
+        // SAFETY: live expressions, and the tree of the query's joins and conditions.
+        unsafe { named(relation, expressions.chain([self.query().jointree.cast()])) }
+    }
+
+    /// The attributes of a relation that RETURNING names; 0 stands for the whole row.
+    pub fn returned(self, relation: u32) -> BTreeSet<i32> {
+        // SAFETY: a list of live target entries, or null.
+        unsafe { named(relation, [self.query().returningList.cast()]) }
+    }
+
+    /// Asks for an attribute of a relation in each row, under a name that the executor will find it by. Attribute 0 is
+    /// the whole row.
+    pub fn ask(self, relation: u32, attribute: i16, of: (pg_sys::Oid, i32, pg_sys::Oid), name: &str) {
+        let (type_oid, modifier, collation) = of;
+        // SAFETY: makes a node.
+        let var = unsafe { pg_sys::makeVar(relation as i32, attribute, type_oid, modifier, collation, 0) };
+        // SAFETY: a live planner run, and a fresh node.
+        unsafe { pg_sys::add_row_identity_var(self.root.as_ptr(), var, relation, c_text(name)) };
+    }
+}
+
+/// The attributes of a relation that expressions name; 0 stands for the whole row.
+///
+/// # Safety
+/// Each must be null, or a live expression or list of them.
+pub unsafe fn named(relation: u32, expressions: impl IntoIterator<Item = *mut pg_sys::Node>) -> BTreeSet<i32> {
+    let mut found: *mut pg_sys::Bitmapset = ptr::null_mut();
+    for expression in expressions {
+        // SAFETY: by the contract above; the set is Postgres's own to grow.
+        unsafe { pg_sys::pull_varattnos(expression, relation, &mut found) };
+    }
+    let mut named = BTreeSet::new();
+    let mut member = -1;
+    loop {
+        // SAFETY: a set that Postgres just made, or null.
+        member = unsafe { pg_sys::bms_next_member(found, member) };
+        if member < 0 {
+            return named;
+        }
+        // Members are shifted so that system columns, whose numbers are negative, fit in.
+        named.insert(member + pg_sys::FirstLowInvalidHeapAttributeNumber);
+    }
+}
+
+fn attributes(list: *mut pg_sys::List) -> Vec<i16> {
+    // SAFETY: null, or a list of integers.
+    let list = unsafe { PgList::<i32>::from_pg(list) };
+    list.iter_int().filter_map(|number| i16::try_from(number).ok()).collect()
+}
+
+/// The node that modifies, as the planner has made it. Valid while planning lasts.
+#[derive(Clone, Copy)]
+pub struct ModifyPlanNode<'p> {
+    node: NonNull<pg_sys::ModifyTable>,
+    planner: PhantomData<&'p ()>,
+}
+
+impl<'p> ModifyPlanNode<'p> {
+    /// # Safety
+    /// The node must be live for `'p`.
+    pub unsafe fn new(node: *mut pg_sys::ModifyTable) -> Option<Self> {
+        Some(ModifyPlanNode { node: NonNull::new(node)?, planner: PhantomData })
+    }
+
+    fn node(self) -> &'p pg_sys::ModifyTable {
+        // SAFETY: live by the contract of `new`.
+        unsafe { self.node.as_ref() }
+    }
+
+    pub fn op(self) -> Option<Op> {
+        op(self.node().operation)
+    }
+
+    /// Whether its rows belong to one table, and that table is what the statement names.
+    pub fn has_one_target(self) -> bool {
+        // SAFETY: reads the length of a live list.
+        self.node().rootRelation == 0 && unsafe { pg_sys::list_length(self.node().resultRelations) } == 1
+    }
+
+    pub fn checks(self) -> bool {
+        !self.node().withCheckOptionLists.is_null()
+    }
+
+    /// `ON CONFLICT DO NOTHING`
+    pub fn skips_conflicts(self) -> bool {
+        self.node().onConflictAction == pg_sys::OnConflictAction::ONCONFLICT_NOTHING
+    }
+
+    /// The attributes that an UPDATE sets in its n-th target.
+    pub fn set(self, target: i32) -> Vec<i16> {
+        attributes(nth(self.node().updateColnosLists, target))
+    }
+
+    /// The attributes that RETURNING names of its n-th target; 0 stands for the whole row.
+    pub fn returned(self, target: i32, relation: u32) -> BTreeSet<i32> {
+        // SAFETY: null, or a list of live target entries.
+        unsafe { named(relation, [nth(self.node().returningLists, target).cast()]) }
+    }
+}
+
+/// The n-th of a list of lists; null if there is none.
+fn nth(lists: *mut pg_sys::List, at: i32) -> *mut pg_sys::List {
+    // SAFETY: null, or a list of lists.
+    let lists = unsafe { PgList::<pg_sys::List>::from_pg(lists) };
+    usize::try_from(at).ok().and_then(|at| lists.get_ptr(at)).unwrap_or(ptr::null_mut())
+}
+
+/// The node that modifies, in execution. Valid during a callback.
+#[derive(Clone, Copy)]
+pub struct ModifyNode<'e> {
+    node: NonNull<pg_sys::ModifyTableState>,
+    executor: PhantomData<&'e ()>,
+}
+
+impl<'e> ModifyNode<'e> {
+    /// # Safety
+    /// The node must be live for `'e`.
+    pub unsafe fn new(node: *mut pg_sys::ModifyTableState) -> Option<Self> {
+        Some(ModifyNode { node: NonNull::new(node)?, executor: PhantomData })
+    }
+
+    fn node(self) -> &'e pg_sys::ModifyTableState {
+        // SAFETY: live by the contract of `new`.
+        unsafe { self.node.as_ref() }
+    }
+
+    pub fn state(self) -> *mut pg_sys::EState {
+        self.node().ps.state
+    }
+
+    /// COPY makes a node without a plan.
+    pub fn is_copy(self) -> bool {
+        self.node().ps.plan.is_null()
+    }
+
+    /// Whether RETURNING wants the rows.
+    pub fn returns(self) -> bool {
+        let plan = self.node().ps.plan.cast::<pg_sys::ModifyTable>();
+        // SAFETY: null, or the plan of this node.
+        unsafe { plan.as_ref() }.is_some_and(|plan| !plan.returningLists.is_null())
+    }
+
+    /// Where its rows come from.
+    pub fn input(self) -> *mut pg_sys::PlanState {
+        self.node().ps.lefttree
+    }
+
+    /// The place, counted from 1, that the planner has given a name; `None` if there is none.
+    pub fn place_of(self, name: &CStr) -> Option<i16> {
+        // SAFETY: a node's input has a plan, whose target list is live.
+        let place = unsafe {
+            let list = (*(*self.input()).plan).targetlist;
+            pg_sys::ExecFindJunkAttributeInTlist(list, name.as_ptr())
+        };
+        (place > 0).then_some(place)
+    }
+}
+
+/// The table that rows are written to, in execution. Valid during a callback.
+#[derive(Clone, Copy)]
+pub struct Target<'e> {
+    info: NonNull<pg_sys::ResultRelInfo>,
+    executor: PhantomData<&'e ()>,
+}
+
+impl<'e> Target<'e> {
+    /// # Safety
+    /// The target must be a table of this wrapper, live for `'e`.
+    pub unsafe fn new(info: *mut pg_sys::ResultRelInfo) -> Option<Self> {
+        Some(Target { info: NonNull::new(info)?, executor: PhantomData })
+    }
+
+    fn info(self) -> &'e pg_sys::ResultRelInfo {
+        // SAFETY: live by the contract of `new`.
+        unsafe { self.info.as_ref() }
+    }
+
+    pub fn table(self) -> pg_sys::Oid {
+        // SAFETY: the executor opened the relation for as long as the statement lasts.
+        unsafe { (*self.info().ri_RelationDesc).rd_id }
+    }
+
+    /// Whose credentials count.
+    pub fn user(self, state: *mut pg_sys::EState) -> pg_sys::Oid {
+        // SAFETY: a target that the executor has set up.
+        unsafe { version::target_user(self.info.as_ptr(), state) }
+    }
+
+    /// Hangs a value on the target; it is dropped with the executor's memory.
+    pub fn keep<T>(mut self, state: *mut pg_sys::EState, value: T) -> *mut T {
+        // SAFETY: an executor's state lives as long as its nodes.
+        let kept = memory::keep(unsafe { (*state).es_query_cxt }, value);
+        // SAFETY: a live target, of which nobody else holds a reference now.
+        unsafe { self.info.as_mut() }.ri_FdwState = kept.cast();
+        kept
+    }
+
+    /// # Safety
+    /// What was kept, if anything, must be a `T`, and nobody else may hold a reference to it.
+    pub unsafe fn kept<T>(self) -> Option<&'e mut T> {
+        // SAFETY: by the contract above; it lives as long as the executor's memory.
+        unsafe { self.info().ri_FdwState.cast::<T>().as_mut() }
+    }
+
+    /// Whether it is written to by another part of the statement already.
+    pub fn is_taken(self) -> bool {
+        !self.info().ri_FdwState.is_null()
+    }
+}
+
+/// Runs `work` with memory that lasts until the next row of the statement.
+///
+/// # Safety
+/// The executor's state must be live.
+pub unsafe fn for_this_row<T>(state: *mut pg_sys::EState, work: impl FnOnce() -> T) -> T {
+    // SAFETY: live by the contract above; made if there is none yet.
+    let context = unsafe {
+        match (*state).es_per_tuple_exprcontext {
+            none if none.is_null() => pg_sys::MakePerTupleExprContext(state),
+            context => context,
+        }
+    };
+    // SAFETY: an expression context has memory for one row.
+    unsafe { memory::within((*context).ecxt_per_tuple_memory, work) }
+}
+
+/// A copy of a row's slot: of the same kind, since expressions over it were made for that kind.
+///
+/// # Safety
+/// The executor's state and the slot must be live.
+pub unsafe fn twin<'e>(state: *mut pg_sys::EState, slot: Slot<'_>) -> Option<Slot<'e>> {
+    let slot = slot.as_ptr();
+    // SAFETY: by the contract above; the slot lives as long as the executor's memory.
+    unsafe {
+        let make = || pg_sys::ExecInitExtraTupleSlot(state, (*slot).tts_tupleDescriptor, (*slot).tts_ops);
+        Slot::new(memory::within((*state).es_query_cxt, make))
+    }
+}

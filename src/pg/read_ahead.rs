@@ -1,0 +1,104 @@
+//! Reading rows ahead of the node that modifies, so that they go to the API in batches.
+//!
+//! Core asks its input for a row, writes it, and asks for the next; its own batching of foreign inserts counts rows
+//! before they are written, and knows neither RETURNING nor updates. So the input's function is wrapped: it reads as
+//! many rows as a batch takes, and hands them out one by one. Core then asks for each row's outcome as ever.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use pgrx::{pg_guard, pg_sys};
+
+use super::error::or_raise;
+use super::executor::Slot;
+use super::modify::Modify;
+use super::modify_node::{for_this_row, twin};
+use crate::error::Result;
+
+thread_local! {
+    /// By the wrapped node: a node has no room for a pointer of ours.
+    static WRAPPED: RefCell<HashMap<*mut pg_sys::PlanState, *mut ReadAhead>> = RefCell::default();
+}
+
+/// Rows that were read and not yet handed out.
+pub struct ReadAhead {
+    node: *mut pg_sys::PlanState,
+    state: *mut pg_sys::EState,
+    /// The node's own function.
+    read: pg_sys::ExecProcNodeMtd,
+    modify: *mut Modify,
+    slots: Vec<Slot<'static>>,
+    filled: usize,
+    next: usize,
+    ended: bool,
+}
+
+impl ReadAhead {
+    /// Wraps a node, from its first row on. What is read goes to `modify`.
+    ///
+    /// # Safety
+    /// The node must be initialised and not yet run; node, state and `modify` must live as long as the executor's memory.
+    pub unsafe fn wrap(node: *mut pg_sys::PlanState, state: *mut pg_sys::EState, modify: *mut Modify) {
+        // SAFETY: live by the contract above.
+        let read = unsafe { (*node).ExecProcNodeReal };
+        let ahead = ReadAhead { node, state, read, modify, slots: Vec::new(), filled: 0, next: 0, ended: false };
+        // SAFETY: the executor's state is live.
+        let ahead = super::memory::keep(unsafe { (*state).es_query_cxt }, ahead);
+        WRAPPED.with_borrow_mut(|wrapped| wrapped.insert(node, ahead));
+        // SAFETY: a node that has not run yet, and a function of the right kind.
+        unsafe { pg_sys::ExecSetExecProcNode(node, Some(next_row)) };
+    }
+
+    fn next(&mut self) -> Result<*mut pg_sys::TupleTableSlot> {
+        if self.next == self.filled {
+            self.fill()?;
+        }
+        let slot = self.slots[..self.filled].get(self.next);
+        self.next += 1;
+        Ok(slot.map_or(std::ptr::null_mut(), Slot::as_ptr))
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        (self.filled, self.next) = (0, 0);
+        let Some(read) = self.read else { return Ok(()) };
+        while !self.ended {
+            // SAFETY: the node's own function, for this node.
+            let row = unsafe { Slot::new(read(self.node)) };
+            let Some(row) = row.filter(|row| !row.is_empty()) else {
+                self.ended = true;
+                break;
+            };
+            if self.slots.len() == self.filled {
+                // SAFETY: both are live while the executor runs.
+                self.slots.extend(unsafe { twin(self.state, row) });
+            }
+            let copy = self.slots[self.filled];
+            // SAFETY: two slots of one kind and row type.
+            unsafe { pg_sys::ExecCopySlot(copy.as_ptr(), row.as_ptr()) };
+            self.filled += 1;
+            // SAFETY: it lives as long as the executor's memory, and nobody else uses it while a row is read.
+            let modify = unsafe { &mut *self.modify };
+            // SAFETY: the executor's state is live.
+            if unsafe { for_this_row(self.state, || modify.plan_row(copy)) }? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        WRAPPED.with_borrow_mut(|wrapped| wrapped.remove(&self.node));
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn next_row(node: *mut pg_sys::PlanState) -> *mut pg_sys::TupleTableSlot {
+    let ahead = WRAPPED.with_borrow(|wrapped| wrapped.get(&node).copied());
+    // SAFETY: what is in the table is alive, and a node is never run from within itself.
+    match ahead.and_then(|ahead| unsafe { ahead.as_mut() }) {
+        Some(ahead) => or_raise(ahead.next()),
+        None => std::ptr::null_mut(),
+    }
+}

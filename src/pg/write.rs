@@ -1,0 +1,302 @@
+//! Writing to the API: the one way that statements and functions share.
+//!
+//! A [`Writer`] sends batches, says which record of the statement was refused, and keeps the ledger: what was written
+//! and what is in doubt, also when the wait for the answer is cut short.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pgrx::pg_sys;
+
+use super::catalog::Table;
+use super::error::detail_on_interrupt;
+use super::ledger::{self, Deed};
+use super::session::Remote;
+use crate::connector::machine::Job;
+use crate::error::{Error, Kind, Result};
+use crate::http::meter::{Account, Meter};
+use crate::query::change::{Change, Outcome, Write, WriteLimits};
+use crate::query::page::{Record, Weigh};
+use crate::schema::Field;
+use crate::value::Value;
+
+/// What a row of a statement wants.
+pub enum Todo {
+    Change(Change),
+    /// The record with this key is as it is to be already.
+    Nothing(Box<str>),
+    /// The statement has changed this record before: Postgres changes a row once.
+    Again,
+}
+
+/// A record as it is now.
+pub struct Now {
+    pub key: Box<str>,
+    /// Of an upsert.
+    pub created: Option<bool>,
+    /// The fields that the writer was told to bring back, if there are any.
+    pub cells: Record,
+}
+
+pub struct Writer {
+    remote: Remote,
+    pub write: Write,
+    pub limits: WriteLimits,
+    /// Read back after each batch.
+    returning: Vec<Field>,
+    meter: Arc<Meter>,
+    deed: Deed,
+    /// Rows of the statement that were sent or needed no sending.
+    rows: usize,
+    /// Records that were written.
+    written: usize,
+}
+
+/// Records of which an error shows what was sent.
+const SHOWN: usize = 3;
+
+impl Writer {
+    /// Opens the session. What the table's options leave out of `write`'s fields is described by the API, once.
+    pub fn open(
+        table: &Table,
+        user: pg_sys::Oid,
+        mut write: Write,
+        returning: Vec<Field>,
+        meter: Arc<Meter>,
+    ) -> Result<Writer> {
+        let remote = Remote::open(table.server, user)?;
+        if !table.describes(&write.fields) {
+            let object = remote.collect(vec![remote.connector.describe(&write.object)])?.pop();
+            for field in &mut write.fields {
+                let same = |other: &&Field| other.name.eq_ignore_ascii_case(&field.name);
+                if let Some(known) = object.as_ref().and_then(|object| object.fields.iter().find(same)) {
+                    field.capabilities = known.capabilities;
+                    field.remote_type.clone_from(&known.remote_type);
+                    field.key |= known.key;
+                }
+            }
+        }
+        let limits = remote.connector.write_limits(write.op);
+        let deed =
+            Deed { server: table.server.to_u32(), object: Rc::from(write.object.as_str()), done: write.op.past() };
+        Ok(Writer { remote, write, limits, returning, meter, deed, rows: 0, written: 0 })
+    }
+
+    /// Whether the API keeps two values of a field as the same.
+    pub fn same(&self, field: &Field, one: &Value, other: &Value) -> bool {
+        self.remote.connector.same(field, one, other)
+    }
+
+    /// The error of a row that cannot even be sent; `ahead` rows wait before it.
+    pub fn misfit(&self, error: Error, ahead: usize) -> Error {
+        self.place(error, ahead, None)
+    }
+
+    /// Sends one batch, no more than [`Writer::limits`] allows. For each row what the record is now; `None` if it is
+    /// gone, or was changed before.
+    pub fn send(&mut self, batch: Vec<Todo>) -> Result<Vec<Option<Now>>> {
+        let mut changes = Vec::new();
+        let mut places = Vec::new();
+        let mut now: Vec<Option<Now>> = Vec::with_capacity(batch.len());
+        for (at, todo) in batch.into_iter().enumerate() {
+            now.push(match todo {
+                Todo::Change(change) => {
+                    changes.push(change);
+                    places.push(at);
+                    None
+                }
+                Todo::Nothing(key) => Some(Now { key, created: None, cells: Box::default() }),
+                Todo::Again => None,
+            });
+        }
+        if !changes.is_empty() {
+            let outcomes = self.deliver(&changes).map_err(|error| self.place_batch(error, now.len()))?;
+            let refused = outcomes.iter().position(|outcome| matches!(outcome, Outcome::Refused(_)));
+            let keys = outcomes.iter().filter_map(|outcome| match outcome {
+                Outcome::Written(written) => Some(written.key.clone()),
+                _ => None,
+            });
+            let keys: Vec<_> = keys.collect();
+            self.written += keys.len();
+            ledger::written(&self.deed, keys);
+            if let Some(at) = refused {
+                return Err(self.refusal(&outcomes, at, places[at], &changes[at]));
+            }
+            for (place, outcome) in places.into_iter().zip(outcomes) {
+                if let Outcome::Written(written) = outcome {
+                    now[place] = Some(Now { key: written.key, created: written.created, cells: Box::default() });
+                }
+            }
+        }
+        self.read_back(&mut now)?;
+        self.rows += now.len();
+        Ok(now)
+    }
+
+    /// Runs the job of a batch. Whatever ends the wait, what may have been done is noted.
+    fn deliver(&mut self, changes: &[Change]) -> Result<Vec<Outcome>> {
+        let job = self.remote.connector.write(&self.write, changes)?;
+        let outcomes = in_flight(&self.remote, job, &self.meter, &self.deed, || {
+            changes.iter().map(|change| self.spell(change)).collect()
+        })?;
+        let outcomes = outcomes.unwrap_or_default();
+        if outcomes.len() != changes.len() {
+            let message = format!("{} outcomes for {} records", outcomes.len(), changes.len());
+            return Err(Error::new(Kind::Internal, message));
+        }
+        Ok(outcomes)
+    }
+
+    /// A change as `sequin.unconfirmed()` shows it.
+    fn spell(&self, change: &Change) -> (Option<Box<str>>, String) {
+        let cells = change.cells.iter().map(|(at, value)| {
+            let json = match value {
+                Value::Null => serde_json::Value::Null,
+                Value::Bool(flag) => (*flag).into(),
+                Value::Int(int) => (*int).into(),
+                other => other.to_input().into(),
+            };
+            (self.write.fields[*at].name.clone(), json)
+        });
+        let key = (!change.key.is_empty()).then(|| change.key.clone());
+        (key, serde_json::Value::Object(cells.collect()).to_string())
+    }
+
+    fn refusal(&self, outcomes: &[Outcome], at: usize, place: usize, change: &Change) -> Error {
+        let errors = outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Refused(error) => Some(error),
+            _ => None,
+        });
+        let mut errors = errors.skip(outcomes[..at].iter().filter(|it| matches!(it, Outcome::Refused(_))).count());
+        let Some(error) = errors.next().cloned() else {
+            return Error::new(Kind::Internal, "nothing was refused after all");
+        };
+        let more = errors.count();
+        let error = match more {
+            0 => error,
+            1 => error.detail("One more record of the batch was refused."),
+            _ => error.detail(format!("{more} more records of the batch were refused.")),
+        };
+        self.place(error, place, Some(&change.key))
+    }
+
+    /// Says where in the statement it happened, and what is done already.
+    fn place(&self, error: Error, ahead: usize, key: Option<&str>) -> Error {
+        let mut line = format!("It is row {} of the statement", self.rows + ahead + 1);
+        if let Some(key) = key.filter(|key| !key.is_empty()) {
+            line.push_str(&format!(" (\"{key}\")"));
+        }
+        let error = error.detail(format!("{line}."));
+        self.before(error)
+    }
+
+    fn place_batch(&self, error: Error, rows: usize) -> Error {
+        let (first, last) = (self.rows + 1, self.rows + rows);
+        let of = if first == last { format!("row {first}") } else { format!("rows {first} to {last}") };
+        self.before(error.detail(format!("It happened with {of} of the statement.")))
+    }
+
+    fn before(&self, error: Error) -> Error {
+        match self.written {
+            0 => error,
+            1 => error.detail("One record was written before, and stays."),
+            n => error.detail(format!("{n} records were written before, and stay.")),
+        }
+    }
+
+    /// Reads the records as they are now, with one request.
+    fn read_back(&mut self, now: &mut [Option<Now>]) -> Result<()> {
+        if self.returning.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = now.iter().flatten().map(|now| now.key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
+        let read = || {
+            let job = self.remote.connector.retrieve(&self.write.object, &self.returning, &keys)?;
+            let mut answers = self.remote.stream(vec![job], Arc::clone(&self.meter));
+            let records = answers.receive()?.unwrap_or_default();
+            if records.len() == keys.len() {
+                return Ok(records);
+            }
+            let message = format!("the API answered for {} records where {} were asked", records.len(), keys.len());
+            Err(Error::new(Kind::Unreadable, message))
+        };
+        let records = read().map_err(|error| self.before(error))?;
+        for (now, record) in now.iter_mut().flatten().zip(records) {
+            now.cells = record.ok_or_else(|| {
+                let message = format!("\"{}\" was written, and cannot be read back: it is gone or hidden", now.key);
+                self.before(Error::new(Kind::Conflict, message))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a job that writes, and notes what it leaves in doubt: because its answer was lost, or because the wait for it
+/// was cut short. `spell` says what is sent: keys, where there are any, and JSON.
+pub fn in_flight<T: Weigh + Send + 'static>(
+    remote: &Remote,
+    job: Job<T>,
+    meter: &Arc<Meter>,
+    deed: &Deed,
+    spell: impl Fn() -> Vec<(Option<Box<str>>, String)>,
+) -> Result<Option<T>> {
+    let mut answers = remote.stream(vec![job], Arc::clone(meter));
+    let mut flight = Flight { account: answers.account.clone(), deed, spell: &spell, landed: false };
+    let answer = detail_on_interrupt(&|| flight.doubt(), || answers.receive());
+    let answer = answer.map_err(|error| match error.kind() {
+        Kind::OutcomeUnknown => flight.doubt().into_iter().fold(error, Error::detail),
+        _ => error,
+    });
+    flight.landed = !matches!(&answer, Err(error) if matches!(error.kind(), Kind::OutcomeUnknown | Kind::Internal));
+    answer
+}
+
+/// A write that is under way. Dropped before it has landed, it goes into the ledger if the API may have done it.
+struct Flight<'f> {
+    account: Account,
+    deed: &'f Deed,
+    spell: &'f dyn Fn() -> Vec<(Option<Box<str>>, String)>,
+    landed: bool,
+}
+
+impl Flight<'_> {
+    /// What is to be said of the write if nothing more is heard of it.
+    fn doubt(&self) -> Option<String> {
+        if !self.account.in_doubt() {
+            return None;
+        }
+        let sent = (self.spell)();
+        let shown = sent.iter().take(SHOWN).map(|(key, sent)| match key {
+            Some(key) => format!("{key} {}", excerpt(sent)),
+            None => excerpt(sent),
+        });
+        let shown: Vec<_> = shown.collect();
+        let more = match sent.len() - shown.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!(
+            "Nobody knows whether these were {} ({}): {}{more}. SELECT * FROM sequin.unconfirmed() lists them.",
+            self.deed.done,
+            self.deed.object,
+            shown.join(", "),
+        ))
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if !self.landed && self.account.in_doubt() {
+            ledger::unknown(self.deed, (self.spell)());
+        }
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    const MOST: usize = 200;
+    if text.len() <= MOST { text.to_owned() } else { format!("{}…", &text[..text.floor_char_boundary(MOST)]) }
+}

@@ -1,0 +1,202 @@
+//! What is changed, in neutral words: one way to write for every statement, and for every API.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result};
+use crate::schema::Field;
+use crate::value::Value;
+
+/// What is done to records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Op {
+    Insert,
+    Update,
+    Delete,
+    /// Insert, or update what is there already with the same value in one field.
+    Upsert,
+}
+
+impl Op {
+    /// As in "insert Contact".
+    pub fn verb(self) -> &'static str {
+        match self {
+            Op::Insert => "insert",
+            Op::Update => "update",
+            Op::Delete => "delete",
+            Op::Upsert => "upsert",
+        }
+    }
+
+    /// As in "3 records were inserted".
+    pub fn past(self) -> &'static str {
+        match self {
+            Op::Insert => "inserted",
+            Op::Update => "updated",
+            Op::Delete => "deleted",
+            Op::Upsert => "upserted",
+        }
+    }
+}
+
+/// A kind of change to one object. The changes themselves come in batches.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The API's own name.
+    pub object: String,
+    pub op: Op,
+    /// What the cells of a [`Change`] count.
+    pub fields: Vec<Field>,
+    /// The field by which an upsert finds records: its place in `fields`.
+    pub by: Option<usize>,
+    /// Whether a record that is there already is passed over, as if it were gone.
+    pub skip_duplicates: bool,
+}
+
+/// What one record is to become.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Change {
+    /// Of the record, where there is one already; of an upsert, the value that it is found by.
+    pub key: Box<str>,
+    /// By place in [`Write::fields`]. What is not named stays as it is.
+    pub cells: Vec<(usize, Value)>,
+}
+
+/// How many changes an API takes in one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteLimits {
+    pub records: usize,
+    /// Bytes of cells, roughly: a batch ends when it has as many.
+    pub bytes: usize,
+}
+
+/// What became of one change.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Written(Written),
+    /// There is no such record any more.
+    Gone,
+    /// Not written, and why.
+    Refused(Error),
+    /// Not written, since another change of its batch was refused.
+    RolledBack,
+}
+
+/// A record that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub key: Box<str>,
+    /// Of an upsert: whether the record is new; `None` if a repeated request leaves it open.
+    pub created: Option<bool>,
+}
+
+impl Write {
+    /// The change that creates a record. What is NULL in a field that cannot be created is taken as unset.
+    ///
+    /// Errors: 428C9 if a field that cannot be created has a value.
+    pub fn created(&self, cells: impl IntoIterator<Item = (usize, Value)>) -> Result<Change> {
+        let mut change = Change::default();
+        for (at, value) in cells {
+            let field = &self.fields[at];
+            if field.capabilities.create {
+                change.cells.push((at, value));
+            } else if !value.is_null() {
+                return Err(read_only(field, "create"));
+            }
+        }
+        Ok(change)
+    }
+
+    /// The change of a record of which cells were read and are to be something else: `(place, before, after)`.
+    /// `same` tells whether the API would tell two values apart. `None` if nothing changes.
+    ///
+    /// Errors: 428C9 if a field that cannot be changed would be.
+    pub fn changed(
+        &self,
+        key: &str,
+        cells: impl IntoIterator<Item = (usize, Value, Value)>,
+        same: impl Fn(&Field, &Value, &Value) -> bool,
+    ) -> Result<Option<Change>> {
+        let mut change = Change { key: key.into(), cells: Vec::new() };
+        for (at, before, after) in cells {
+            let field = &self.fields[at];
+            if same(field, &before, &after) {
+                continue;
+            }
+            if !field.capabilities.update || field.key {
+                return Err(read_only(field, "update"));
+            }
+            change.cells.push((at, after));
+        }
+        Ok((!change.cells.is_empty()).then_some(change))
+    }
+}
+
+fn read_only(field: &Field, wanted: &str) -> Error {
+    let (what, hint) = match (wanted, field.capabilities) {
+        ("create", set) if set.update => ("be set when a record is created", "Set it by an UPDATE afterwards."),
+        ("update", set) if set.create => ("be changed once a record is there", "Leave it out of the statement."),
+        _ => ("be written", "Leave it out of the statement, or make it what it was."),
+    };
+    Error::new(Kind::ReadOnlyField, format!("the field {} cannot {what}", field.name))
+        .detail(format!("The column's option \"capabilities\" has no \"{wanted}\"."))
+        .hint(hint)
+        .column(&field.name)
+}
+
+impl Change {
+    /// Bytes held.
+    pub fn weight(&self) -> usize {
+        self.key.len() + self.cells.iter().map(|(_, value)| value.weight()).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Capabilities;
+    use crate::value::Type;
+
+    fn write(op: Op) -> Write {
+        let field = |name: &str, key, words| Field {
+            name: name.to_owned(),
+            ty: Type::Text,
+            remote_type: String::new(),
+            key,
+            references: None,
+            capabilities: Capabilities::parse(words).unwrap(),
+        };
+        let fields = vec![
+            field("Id", true, "filter"),
+            field("Name", false, "create, update"),
+            field("CreatedDate", false, ""),
+            field("Owner", false, "create"),
+        ];
+        Write { object: "Contact".to_owned(), op, fields, by: None, skip_duplicates: false }
+    }
+
+    fn changed(cells: &[(usize, &str, &str)]) -> Result<Option<Change>> {
+        let cells = cells.iter().map(|(at, before, after)| (*at, Value::text(*before), Value::text(*after)));
+        write(Op::Update).changed("003", cells, |_, before, after| before == after)
+    }
+
+    #[test]
+    fn only_what_differs_is_sent_and_nothing_if_nothing_does() {
+        assert_eq!(changed(&[(0, "003", "003"), (1, "a", "a"), (2, "x", "x")]).unwrap(), None);
+        let change = changed(&[(0, "003", "003"), (1, "a", "b"), (2, "x", "x")]).unwrap().unwrap();
+        assert_eq!((&*change.key, change.cells), ("003", vec![(1, Value::text("b"))]));
+    }
+
+    #[test]
+    fn what_can_only_be_read_is_refused_only_if_it_would_change() {
+        for (at, name) in [(0, "Id"), (2, "CreatedDate"), (3, "Owner")] {
+            let error = changed(&[(at, "x", "y")]).unwrap_err();
+            assert_eq!((error.kind(), error.column_name()), (Kind::ReadOnlyField, Some(name)));
+        }
+        let create = |at, value| write(Op::Insert).created([(at, value)]);
+        assert_eq!(create(2, Value::Null).unwrap(), Change::default());
+        assert_eq!(create(1, Value::Null).unwrap().cells, [(1, Value::Null)]);
+        assert_eq!(create(3, Value::text("x")).unwrap().cells.len(), 1);
+        let error = create(2, Value::text("x")).unwrap_err();
+        assert_eq!((error.kind(), error.column_name()), (Kind::ReadOnlyField, Some("CreatedDate")));
+    }
+}
