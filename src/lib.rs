@@ -30,4 +30,5 @@ pgrx::pg_module_magic!();
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
     pg::settings::define();
+    pg::hooks::install();
 }

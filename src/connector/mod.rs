@@ -4,6 +4,7 @@
 //! comes next, [`batch`] is how every batch of writes goes, [`wire`] is what a request and its answer look like. `http` runs all of it.
 
 pub mod batch;
+pub mod call;
 pub mod contract;
 pub mod machine;
 pub mod oauth;

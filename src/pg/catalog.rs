@@ -1,9 +1,12 @@
 //! What the catalogue says of servers, user mappings, foreign tables and their columns.
 
+use std::ffi::CStr;
+
 use pgrx::{PgList, PgRelation, pg_sys};
 
 use super::datum;
-use super::memory::text;
+use super::memory::{c_text, text};
+use super::version;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Credentials, OptionMap, ServerOptions, flag};
 use crate::query::change::Op;
@@ -75,10 +78,7 @@ impl Table {
         // SAFETY: a catalogue look-up; errors if it is no foreign table.
         let foreign = unsafe { &*pg_sys::GetForeignTable(oid) };
         let options = option_map(foreign.options);
-        // SAFETY: catalogue look-ups of a table that exists.
-        let (schema, table) = unsafe {
-            (text(pg_sys::get_namespace_name(pg_sys::get_rel_namespace(oid))), text(pg_sys::get_rel_name(oid)))
-        };
+        let (schema, table) = relation_name(oid);
         let mut fields = Vec::new();
         let mut columns = Vec::new();
         let mut described = Vec::new();
@@ -185,6 +185,82 @@ fn parsed<T>(
         .map(|value| parse(value))
         .transpose()
         .map_err(|wrong| Error::new(Kind::BadOption, format!("option \"{name}\" {wrong}")))
+}
+
+/// Raises 25006 in a read-only transaction, and so on a standby.
+pub fn forbid_in_read_only(what: &str) {
+    // SAFETY: a NUL-terminated string.
+    unsafe { pg_sys::PreventCommandIfReadOnly(c_text(what)) };
+}
+
+/// Whether a wrapper is this one, by whatever name.
+fn is_ours(wrapper: pg_sys::Oid) -> bool {
+    // SAFETY: catalogue look-ups of a wrapper that exists.
+    let handler = unsafe { text(pg_sys::get_func_name((*pg_sys::GetForeignDataWrapper(wrapper)).fdwhandler)) };
+    handler == "sequin_fdw_handler"
+}
+
+/// Whether a relation is a foreign table of this wrapper.
+pub fn is_our_table(oid: pg_sys::Oid) -> bool {
+    // SAFETY: a catalogue look-up.
+    let kind = unsafe { pg_sys::get_rel_relkind(oid) } as u8;
+    // SAFETY: catalogue look-ups of a foreign table that exists.
+    kind == pg_sys::RELKIND_FOREIGN_TABLE
+        && is_ours(unsafe { (*pg_sys::GetForeignServer((*pg_sys::GetForeignTable(oid)).serverid)).fdwid })
+}
+
+/// The schema and the name of a relation.
+pub fn relation_name(oid: pg_sys::Oid) -> (String, String) {
+    // SAFETY: catalogue look-ups; what does not exist has no name.
+    unsafe { (text(pg_sys::get_namespace_name(pg_sys::get_rel_namespace(oid))), text(pg_sys::get_rel_name(oid))) }
+}
+
+/// A foreign table of this wrapper, locked as for a write, that the current user may write to in all these ways.
+///
+/// Errors: 42501 without the privilege, 0A000 if it is no such table.
+pub fn open_for_writing(oid: pg_sys::Oid, privileges: &[pg_sys::AclMode]) -> Result<Table> {
+    // SAFETY: the lock is held until the transaction ends.
+    unsafe { pg_sys::LockRelationOid(oid, pg_sys::RowExclusiveLock as i32) };
+    let (_, name) = relation_name(oid);
+    if !is_our_table(oid) {
+        return Err(Error::new(Kind::NotSupported, format!("\"{name}\" is no foreign table of sequin_fdw")));
+    }
+    for privilege in privileges {
+        // SAFETY: a catalogue look-up for the current user.
+        let granted = unsafe { pg_sys::pg_class_aclcheck(oid, pg_sys::GetUserId(), *privilege) };
+        if granted != pg_sys::AclResult::ACLCHECK_OK {
+            return Err(Error::new(Kind::Forbidden, format!("permission denied for foreign table \"{name}\""))
+                .hint("It takes the privileges INSERT and UPDATE on the table."));
+        }
+    }
+    Table::read(oid)
+}
+
+/// A server of this wrapper that the current user may use.
+///
+/// Errors: Postgres's own 42704 if there is none, 42501 without USAGE, 0A000 if it is another wrapper's.
+pub fn usable_server(name: &CStr) -> Result<pg_sys::Oid> {
+    // SAFETY: a catalogue look-up that errors if there is no such server.
+    let oid = unsafe { pg_sys::get_foreign_server_oid(name.as_ptr(), false) };
+    // SAFETY: a NUL-terminated string; then a catalogue look-up of a server that exists.
+    let (name, wrapper) = unsafe { (text(name.as_ptr()), (*pg_sys::GetForeignServer(oid)).fdwid) };
+    if !is_ours(wrapper) {
+        return Err(Error::new(Kind::NotSupported, format!("\"{name}\" is no server of sequin_fdw")));
+    }
+    if !version::may_use_server(oid) {
+        return Err(Error::new(Kind::Forbidden, format!("permission denied for foreign server \"{name}\""))
+            .hint("GRANT USAGE ON FOREIGN SERVER … TO …;"));
+    }
+    Ok(oid)
+}
+
+/// The name of a server; `None` if it has been dropped.
+pub fn server_name(oid: pg_sys::Oid) -> Option<String> {
+    const MISSING_OK: u16 = pg_sys::FSV_MISSING_OK as u16;
+    // SAFETY: a catalogue look-up.
+    let server = unsafe { pg_sys::GetForeignServerExtended(oid, MISSING_OK).as_ref() };
+    // SAFETY: the name is a string in the same memory.
+    server.map(|server| unsafe { text(server.servername) })
 }
 
 /// The options of a server.

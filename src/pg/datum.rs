@@ -5,6 +5,7 @@ use std::ptr;
 
 use pgrx::pg_sys::{self, BuiltinOid, Datum, Oid, PgOid};
 use pgrx::{FromDatum, IntoDatum};
+use serde_json::value::RawValue;
 
 use super::memory::{c_text, text, text_datum};
 use crate::error::{Error, Kind, Result};
@@ -250,6 +251,34 @@ impl Encoder {
             (Target::TextArray, Value::List(items)) => Some(text_array(items)),
             _ => Some(self.by_input(value)),
         })
+    }
+
+    /// The cell that JSON stands for in a column of this type, as `jsonb_populate_record` reads it.
+    ///
+    /// What the type does not take is an error of Postgres's own (22P02, …).
+    pub fn read_json(&mut self, json: &str, oid: Oid) -> Result<Value> {
+        let text = |json: &str| serde_json::from_str::<String>(json).ok();
+        let base = column_type(oid);
+        let value = match json.as_bytes().first() {
+            Some(b'n') if base != Type::Json => Value::Null,
+            _ if base == Type::Json => Value::Json(json.into()),
+            Some(b'"') => Value::Text(text(json).unwrap_or_default().into()),
+            Some(b'[') if base == Type::TextList => {
+                let items: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
+                let item = |item: &RawValue| match item.get() {
+                    "null" => Value::Null,
+                    raw => Value::Text(text(raw).unwrap_or_else(|| raw.to_owned()).into()),
+                };
+                Value::List(items.into_iter().map(item).collect())
+            }
+            _ => Value::Text(json.into()),
+        };
+        if value.is_null() {
+            return Ok(value);
+        }
+        let datum = self.by_input(&value);
+        // SAFETY: the type's input function has just made it.
+        Ok(unsafe { to_cell(datum, false, oid) })
     }
 
     fn by_input(&mut self, value: &Value) -> Datum {

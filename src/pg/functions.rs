@@ -1,10 +1,16 @@
 //! The functions that `sql/` declares. The work is done in safe rooms.
 
-use pgrx::iter::TableIterator;
-use pgrx::{AnyArray, PgBox, name, pg_extern, pg_sys};
+use std::ffi::CStr;
 
+use pgrx::callconv::{BoxRet, FcInfo};
+use pgrx::datum::{Datum as PgDatum, TimestampWithTimeZone};
+use pgrx::iter::TableIterator;
+use pgrx::{AnyArray, AnyElement, IntoDatum, PgBox, name, pg_extern, pg_sys};
+
+use super::call::call;
 use super::error::or_raise;
-use super::{catalog, datum, handler, session};
+use super::upsert::upsert;
+use super::{catalog, datum, handler, ledger, memory, session};
 use crate::error::{Error, Kind};
 use crate::options::{Place, validate};
 use crate::value::Value;
@@ -73,4 +79,100 @@ fn sequin_session_stats() -> TableIterator<
             quota.map(|quota| number(quota.limit.saturating_sub(quota.used))),
         )
     }))
+}
+
+/// Writes of this session that outlived a rollback, or whose outcome nobody knows; see `sequin.unconfirmed()`.
+#[pg_extern]
+#[allow(clippy::type_complexity)] // The columns of the result, as the macro reads them.
+fn sequin_unconfirmed() -> TableIterator<
+    'static,
+    (
+        name!(happened, TimestampWithTimeZone),
+        name!(server, Option<String>),
+        name!(object, String),
+        name!(operation, &'static str),
+        name!(outcome, &'static str),
+        name!(id, Option<String>),
+        name!(sent, Option<Jsonb>),
+    ),
+> {
+    TableIterator::new(ledger::unconfirmed().into_iter().map(|entry| {
+        (
+            // Always within range: the clock said so.
+            TimestampWithTimeZone::try_from(entry.at).unwrap_or_else(|_| TimestampWithTimeZone::positive_infinity()),
+            catalog::server_name(entry.deed.server.into()),
+            entry.deed.object.to_string(),
+            entry.deed.done,
+            if entry.done { "written" } else { "unknown" },
+            entry.key.map(String::from),
+            entry.sent.map(Jsonb),
+        )
+    }))
+}
+
+/// See [`super::upsert`].
+#[pg_extern]
+fn sequin_upsert(
+    target: pg_sys::Oid,
+    key: &CStr,
+    records: AnyElement,
+) -> TableIterator<'static, (name!(ordinal, i32), name!(id, Option<String>), name!(created, Option<bool>))> {
+    // SAFETY: the SQL declaration says name, which is a NUL-terminated string.
+    let key = unsafe { memory::text(key.as_ptr()) };
+    let done = or_raise(upsert(target, &key, &json(&records)));
+    TableIterator::new((1..).zip(done).map(|(ordinal, now)| {
+        let (id, created) = now.map(|now| (String::from(now.key), now.created)).unzip();
+        (ordinal, id, created.flatten())
+    }))
+}
+
+/// See [`super::call`].
+#[pg_extern]
+fn sequin_call(
+    server: Option<&CStr>,
+    method: Option<&str>,
+    path: Option<&str>,
+    body: Option<AnyElement>,
+) -> TableIterator<'static, (name!(status, i32), name!(headers, Jsonb), name!(body, Option<Jsonb>))> {
+    let (Some(server), Some(method), Some(path)) = (server, method, path) else {
+        return or_raise(Err(Error::new(Kind::Required, "sequin.call() needs a server, a method and a path")));
+    };
+    let answer = or_raise(call(server, method, path, body.as_ref().map(json)));
+    let headers = answer.headers.into_iter().map(|(name, value)| (name, value.into()));
+    let headers = serde_json::Value::Object(headers.collect()).to_string();
+    TableIterator::once((answer.status.into(), Jsonb(headers), answer.body.map(Jsonb)))
+}
+
+/// The text of an argument that the SQL declaration says is jsonb.
+fn json(argument: &AnyElement) -> String {
+    // SAFETY: it is, and it is not NULL.
+    match unsafe { datum::to_cell(argument.datum(), false, pg_sys::JSONBOID) } {
+        Value::Json(text) => text.into(),
+        _ => String::new(),
+    }
+}
+
+/// JSON that keeps the digits of its numbers on its way into a result.
+struct Jsonb(String);
+
+impl IntoDatum for Jsonb {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        let mut encoder = datum::Encoder::new(pg_sys::JSONBOID, -1);
+        or_raise(encoder.encode(&Value::Json(self.0.into())))
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::JSONBOID
+    }
+}
+
+// SAFETY: the datum is of the type that the SQL declaration names.
+unsafe impl BoxRet for Jsonb {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> PgDatum<'fcx> {
+        match self.into_datum() {
+            // SAFETY: a fresh datum in the current memory context.
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
+    }
 }

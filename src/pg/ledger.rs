@@ -60,12 +60,12 @@ thread_local! {
 }
 
 /// Notes that the API has written these records.
-pub fn written(deed: &Deed, keys: impl IntoIterator<Item = Box<str>>) {
+pub fn written(deed: &Deed, keys: impl IntoIterator<Item = Option<Box<str>>>) {
     // SAFETY: reads the state of the backend's transaction.
     let (subtransaction, at) = unsafe { (pg_sys::GetCurrentSubTransactionId(), pg_sys::GetCurrentTimestamp()) };
     LEDGER.with_borrow_mut(|ledger| {
         ledger.listen();
-        let entry = |key| Unconfirmed { at, deed: deed.clone(), done: true, key: Some(key), sent: None };
+        let entry = |key| Unconfirmed { at, deed: deed.clone(), done: true, key, sent: None };
         ledger.open.extend(keys.into_iter().map(|key| (subtransaction, entry(key))));
     });
 }
@@ -111,8 +111,9 @@ impl Ledger {
         self.open = open;
         let left: Vec<(_, Unconfirmed)> = left;
         let mut deeds: BTreeMap<Deed, Vec<Box<str>>> = BTreeMap::new();
+        let name = |key: Option<Box<str>>| key.unwrap_or_else(|| "no id".into());
         for (_, entry) in left {
-            deeds.entry(entry.deed.clone()).or_default().extend(entry.key.clone());
+            deeds.entry(entry.deed.clone()).or_default().push(name(entry.key.clone()));
             self.keep(entry);
         }
         let count = |(deed, keys): (&Deed, &Vec<_>)| format!("{} {} {}", keys.len(), &*deed.object, deed.done);

@@ -5,6 +5,7 @@
 //! ([`catalog`]), of datums ([`datum`]), of errors ([`error`]) and of waiting ([`wait`]).
 #![allow(unsafe_code)]
 
+mod call;
 mod catalog;
 mod datum;
 mod error;
@@ -12,6 +13,7 @@ mod executor;
 mod explain;
 mod functions;
 mod handler;
+pub mod hooks;
 mod import;
 mod ledger;
 mod lower;
@@ -31,6 +33,7 @@ mod scan_plan;
 mod session;
 pub mod settings;
 mod token_file;
+mod upsert;
 mod version;
 mod wait;
 mod write;

@@ -131,6 +131,19 @@ pub unsafe fn create_foreign_upper_path(
     }
 }
 
+/// Whether the current user may use a foreign server.
+pub fn may_use_server(server: pg_sys::Oid) -> bool {
+    let usage = pg_sys::ACL_USAGE as pg_sys::AclMode;
+    // SAFETY: a catalogue look-up for the current user.
+    #[cfg(any(feature = "pg14", feature = "pg15"))]
+    let granted = unsafe { pg_sys::pg_foreign_server_aclcheck(server, pg_sys::GetUserId(), usage) };
+    // SAFETY: likewise.
+    #[cfg(not(any(feature = "pg14", feature = "pg15")))]
+    let granted =
+        unsafe { pg_sys::object_aclcheck(pg_sys::ForeignServerRelationId, server, pg_sys::GetUserId(), usage) };
+    granted == pg_sys::AclResult::ACLCHECK_OK
+}
+
 /// The user whose mapping a modification uses: the owner of the view it goes through, else the current user.
 ///
 /// # Safety

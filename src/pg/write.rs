@@ -113,7 +113,7 @@ impl Writer {
             let outcomes = self.deliver(&changes).map_err(|error| self.place_batch(error, now.len()))?;
             let refused = outcomes.iter().position(|outcome| matches!(outcome, Outcome::Refused(_)));
             let keys = outcomes.iter().filter_map(|outcome| match outcome {
-                Outcome::Written(written) => Some(written.key.clone()),
+                Outcome::Written(written) => Some(Some(written.key.clone())),
                 _ => None,
             });
             let keys: Vec<_> = keys.collect();

@@ -106,6 +106,36 @@ impl Write {
         Ok(change)
     }
 
+    /// The change that creates a record, or updates the one with the same value in the field that `by` says.
+    ///
+    /// Errors: 23502 without such a value, unless records are found by their key: then one is created. 428C9 if a field
+    /// can neither be created nor changed.
+    pub fn upserted(&self, mut change: Change) -> Result<Change> {
+        let by = self.by.and_then(|at| Some((at, self.fields.get(at)?)));
+        let Some((at, by)) = by else {
+            return Err(Error::new(Kind::Internal, "an upsert does not say how records are found"));
+        };
+        let given = change.cells.iter().find(|(place, value)| *place == at && !value.is_null());
+        match given {
+            Some((_, value)) => change.key = value.to_input().into(),
+            None if by.key => change.cells.retain(|(place, _)| *place != at),
+            None => {
+                return Err(Error::new(
+                    Kind::Required,
+                    format!("the field {} has no value to find the record by", by.name),
+                )
+                .hint("Every record of an upsert needs one.")
+                .column(&by.name));
+            }
+        }
+        let writable = |field: &Field| field.capabilities.create || field.capabilities.update;
+        let readable_only = |(place, _): &&(usize, Value)| *place != at && !writable(&self.fields[*place]);
+        match change.cells.iter().find(readable_only) {
+            Some((place, _)) => Err(read_only(&self.fields[*place], "create")),
+            None => Ok(change),
+        }
+    }
+
     /// The change of a record of which cells were read and are to be something else: `(place, before, after)`.
     /// `same` tells whether the API would tell two values apart. `None` if nothing changes.
     ///

@@ -1,0 +1,42 @@
+//! `sequin.call`: a request that the user words, with the server's credentials.
+
+use std::ffi::CStr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pgrx::pg_sys;
+
+use super::catalog;
+use super::ledger::{self, Deed};
+use super::session::Remote;
+use super::write::in_flight;
+use crate::connector::call::{Answer, call as worded};
+use crate::connector::wire::Effect;
+use crate::error::{Error, Kind, Result};
+
+/// Sends a request once; repeats it only if it was surely not processed. A refusal is an answer, too.
+pub fn call(server: &CStr, method: &str, path: &str, body: Option<String>) -> Result<Answer> {
+    catalog::forbid_in_read_only("sequin.call()");
+    let server = catalog::usable_server(server)?;
+    let (request, job) = worded(method, path, body.clone())?;
+    // SAFETY: reads the backend's current user.
+    let remote = Remote::open(server, unsafe { pg_sys::GetUserId() })?;
+    let done = match request.method.as_str() {
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        _ => "GET",
+    };
+    // A path may carry more than its name in the query.
+    let object = path.split('?').next().unwrap_or_default();
+    let deed = Deed { server: server.to_u32(), object: Rc::from(object), done };
+    let spell = || vec![(None, body.clone().unwrap_or_else(|| "null".to_owned()))];
+    let answer = in_flight(&remote, job, &Arc::default(), &deed, spell)?;
+    let answer = answer.and_then(|mut answers| answers.pop());
+    let answer = answer.ok_or_else(|| Error::new(Kind::Internal, "the call brought no answer"))?;
+    if request.effect != Effect::None && answer.status < 300 {
+        ledger::written(&deed, [None]);
+    }
+    Ok(answer)
+}
