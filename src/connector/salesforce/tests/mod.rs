@@ -7,6 +7,7 @@ mod refusals;
 mod signing;
 mod splitting;
 mod wording;
+mod writing;
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
