@@ -58,8 +58,9 @@ lint: deps
 	$(CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
 
 bench: install
-	$(CARGO) bench --no-run $(FEATURES) --bench scan
+	$(CARGO) bench --no-run $(FEATURES) --benches
 	@tests/cluster run -- $(CARGO) bench $(FEATURES) --bench scan
+	@tests/cluster run -- $(CARGO) bench $(FEATURES) --bench write
 
 clean:
 	$(CARGO) clean
