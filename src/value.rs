@@ -122,7 +122,7 @@ pub fn parse_date(text: &str) -> Result<i32> {
 /// Writes days since 1970-01-01 as `2024-05-31`; `None` outside the calendar of the `chrono` crate.
 pub fn format_date(days: i32) -> Option<String> {
     let day = EPOCH.checked_add_signed(TimeDelta::days(days.into()))?;
-    Some(day.format("%Y-%m-%d").to_string())
+    Some(day.to_string())
 }
 
 /// Reads ISO 8601 with any offset (`Z`, `+0000`, `+02:00`) as microseconds since 1970-01-01T00:00Z.

@@ -119,6 +119,10 @@ pub unsafe fn to_value(datum: Datum, null: bool, oid: Oid) -> Value {
                 })
             })
         }
+        PgOid::BuiltIn(BuiltinOid::TEXTOID | BuiltinOid::VARCHAROID) => {
+            // SAFETY: see above.
+            Value::Text(unsafe { text_of(datum) })
+        }
         // SAFETY: see above.
         PgOid::BuiltIn(BuiltinOid::NUMERICOID) => Value::Decimal(unsafe { output(datum, oid) }),
         // SAFETY: see above.
@@ -126,26 +130,88 @@ pub unsafe fn to_value(datum: Datum, null: bool, oid: Oid) -> Value {
     }
 }
 
-/// The value of a column's datum: as [`to_value`], but seen through domains, and JSON and bytes as what they are.
+/// Turns datums of one column into cells: as [`to_value`], but seen through domains, and JSON and bytes as what they
+/// are. Made once per statement: the catalogue is asked here.
+pub struct Decoder {
+    base: Oid,
+    kind: Cell,
+    output: pg_sys::FmgrInfo,
+}
+
+enum Cell {
+    Text,
+    Decimal,
+    Json,
+    Bytes,
+    Other,
+}
+
+impl Decoder {
+    /// For a column of this type.
+    pub fn new(oid: Oid) -> Self {
+        let mut output = pg_sys::FmgrInfo::default();
+        let (mut function, mut varlena) = (pg_sys::InvalidOid, false);
+        // SAFETY: catalogue look-ups into live variables. What the function caches lives in the current context,
+        // which is the executor's: as long as this decoder.
+        let base = unsafe {
+            let base = pg_sys::getBaseType(oid);
+            pg_sys::getTypeOutputInfo(base, &mut function, &mut varlena);
+            pg_sys::fmgr_info(function, &mut output);
+            base
+        };
+        let kind = match PgOid::from(base) {
+            PgOid::BuiltIn(BuiltinOid::TEXTOID | BuiltinOid::VARCHAROID) => Cell::Text,
+            PgOid::BuiltIn(BuiltinOid::NUMERICOID) => Cell::Decimal,
+            PgOid::BuiltIn(BuiltinOid::JSONBOID | BuiltinOid::JSONOID) => Cell::Json,
+            PgOid::BuiltIn(BuiltinOid::BYTEAOID) => Cell::Bytes,
+            _ => Cell::Other,
+        };
+        Decoder { base, kind, output }
+    }
+
+    /// # Safety
+    /// The datum must be of the column's type.
+    pub unsafe fn decode(&mut self, datum: Datum, null: bool) -> Value {
+        if null {
+            return Value::Null;
+        }
+        // SAFETY, for every branch: the datum is of this type, by the contract above.
+        match self.kind {
+            // SAFETY: see above.
+            Cell::Text => Value::Text(unsafe { text_of(datum) }),
+            // SAFETY: see above.
+            Cell::Decimal => Value::Decimal(unsafe { self.output(datum) }),
+            // SAFETY: see above.
+            Cell::Json => Value::Json(unsafe { self.output(datum) }),
+            Cell::Bytes => {
+                // SAFETY: see above.
+                unsafe { <&[u8]>::from_datum(datum, false) }.map_or(Value::Null, |bytes| Value::Bytes(bytes.into()))
+            }
+            // SAFETY: see above; a domain's datum is one of its base type.
+            Cell::Other => unsafe { to_value(datum, false, self.base) },
+        }
+    }
+
+    /// # Safety
+    /// The datum must be of the column's type.
+    unsafe fn output(&mut self, datum: Datum) -> Box<str> {
+        // SAFETY: the type's own output function on a datum of the type; a NUL-terminated string comes back.
+        unsafe { text(pg_sys::OutputFunctionCall(&mut self.output, datum)) }.into()
+    }
+}
+
+/// The text of a text datum.
 ///
 /// # Safety
-/// The datum must be of the type `oid`.
-pub unsafe fn to_cell(datum: Datum, null: bool, oid: Oid) -> Value {
-    if null {
-        return Value::Null;
+/// The datum must be of type text or varchar.
+unsafe fn text_of(datum: Datum) -> Box<str> {
+    // SAFETY: reads the database's encoding.
+    if unsafe { pg_sys::GetDatabaseEncoding() } != pg_sys::pg_enc::PG_UTF8 as c_int {
+        // SAFETY: by the contract above.
+        return unsafe { output(datum, pg_sys::TEXTOID) };
     }
-    // SAFETY: a catalogue look-up.
-    let base = unsafe { pg_sys::getBaseType(oid) };
-    match PgOid::from(base) {
-        // SAFETY: of this type, by the contract above.
-        PgOid::BuiltIn(BuiltinOid::JSONBOID | BuiltinOid::JSONOID) => Value::Json(unsafe { output(datum, base) }),
-        PgOid::BuiltIn(BuiltinOid::BYTEAOID) => {
-            // SAFETY: likewise.
-            unsafe { <&[u8]>::from_datum(datum, false) }.map_or(Value::Null, |bytes| Value::Bytes(bytes.into()))
-        }
-        // SAFETY: likewise; a domain's datum is one of its base type.
-        _ => unsafe { to_value(datum, false, base) },
-    }
+    // SAFETY: by the contract above; what is stored is valid in the database's encoding.
+    unsafe { <&str>::from_datum(datum, false) }.unwrap_or_default().into()
 }
 
 /// # Safety
@@ -278,7 +344,7 @@ impl Encoder {
         }
         let datum = self.by_input(&value);
         // SAFETY: the type's input function has just made it.
-        Ok(unsafe { to_cell(datum, false, oid) })
+        Ok(unsafe { Decoder::new(oid).decode(datum, false) })
     }
 
     fn by_input(&mut self, value: &Value) -> Datum {

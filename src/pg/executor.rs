@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use pgrx::PgRelation;
 use pgrx::pg_sys::{self, Datum};
 
+use super::datum::Decoder;
 use super::node::{self, Node};
 use super::{datum, memory, version};
 use crate::error::Result;
@@ -150,11 +151,11 @@ impl<'e> Slot<'e> {
         (datum, null)
     }
 
-    /// The cell at a place, counted from 1, that is of this type.
-    pub fn cell(self, place: i16, type_oid: pg_sys::Oid) -> Value {
+    /// The cell at a place, counted from 1; `decoder` must be of its type.
+    pub fn cell(self, place: i16, decoder: &mut Decoder) -> Value {
         let (datum, null) = self.datum(place);
         // SAFETY: the plan says of which type the place is.
-        unsafe { datum::to_cell(datum, null, type_oid) }
+        unsafe { decoder.decode(datum, null) }
     }
 
     /// The whole row at a place, which is a row of `table`; `None` if it is NULL.
@@ -239,10 +240,10 @@ impl<'e> Slot<'e> {
 }
 
 impl OldRow {
-    /// The cell of an attribute of this type.
-    pub fn cell(&self, attribute: i16, type_oid: pg_sys::Oid) -> Value {
+    /// The cell of an attribute; `decoder` must be of its type.
+    pub fn cell(&self, attribute: i16, decoder: &mut Decoder) -> Value {
         let place = usize::try_from(attribute - 1).ok().filter(|place| *place < self.nulls.len());
         // SAFETY: the table says of which type its attributes are.
-        place.map_or(Value::Null, |at| unsafe { datum::to_cell(self.values[at], self.nulls[at], type_oid) })
+        place.map_or(Value::Null, |at| unsafe { decoder.decode(self.values[at], self.nulls[at]) })
     }
 }

@@ -146,7 +146,7 @@ fn sequin_call(
 /// The text of an argument that the SQL declaration says is jsonb.
 fn json(argument: &AnyElement) -> String {
     // SAFETY: it is, and it is not NULL.
-    match unsafe { datum::to_cell(argument.datum(), false, pg_sys::JSONBOID) } {
+    match unsafe { datum::Decoder::new(pg_sys::JSONBOID).decode(argument.datum(), false) } {
         Value::Json(text) => text.into(),
         _ => String::new(),
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pgrx::pg_sys;
 
 use super::catalog::{Column, Table};
-use super::datum::Encoder;
+use super::datum::{Decoder, Encoder};
 use super::executor::{OldRow, Slot};
 use super::modify_plan::ModifyPlan;
 use super::write::{Now, Todo, Writer};
@@ -34,6 +34,8 @@ pub struct Modify {
     table: Table,
     user: pg_sys::Oid,
     places: Places,
+    /// Of the key's column.
+    key: Option<Decoder>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
     meter: Arc<Meter>,
@@ -50,7 +52,7 @@ pub struct Modify {
 /// A column that may be written.
 struct Input {
     attribute: i16,
-    type_oid: pg_sys::Oid,
+    decoder: Decoder,
     /// Its place in the rows of the plan, and in the rows of the table.
     plan_place: i16,
     /// Whether the statement gives it a value.
@@ -73,7 +75,7 @@ impl Modify {
         let input = |(at, attribute): (usize, i16), given| {
             let column = table.column(attribute)?;
             let plan_place = if plan.op == Op::Update { i16::try_from(at + 1).ok()? } else { attribute };
-            Some(Input { attribute, type_oid: column.type_oid, plan_place, given })
+            Some(Input { attribute, decoder: Decoder::new(column.type_oid), plan_place, given })
         };
         let mut inputs: Vec<_> = plan.given.iter().copied().enumerate().filter_map(|it| input(it, true)).collect();
         if plan.touched && plan.op != Op::Delete {
@@ -86,6 +88,7 @@ impl Modify {
         Ok(Modify {
             plan,
             collects: false,
+            key: table.key().map(|key| Decoder::new(key.type_oid)),
             table,
             user,
             places,
@@ -198,20 +201,20 @@ impl Modify {
     fn todo(&mut self, row: Slot<'_>, plan_row: Slot<'_>, place: impl Fn(&Input) -> i16) -> Result<Todo> {
         self.writer()?;
         let ahead = self.waiting.len();
-        let (op, table, places) = (self.plan.op, self.table.key(), self.places);
+        let (op, places) = (self.plan.op, self.places);
         let Some(writer) = &self.writer else {
             return Err(Error::new(Kind::Internal, "the writer is gone"));
         };
-        let cells = self.inputs.iter().enumerate();
+        let cells = self.inputs.iter_mut().enumerate();
         if op == Op::Insert {
-            let cells = cells.map(|(at, input)| (at, row.cell(place(input), input.type_oid), input.given));
+            let cells = cells.map(|(at, input)| (at, row.cell(place(input), &mut input.decoder), input.given));
             // What the statement does not name is sent only if something else gave it a value.
             let cells = cells.filter(|(_, value, given)| *given || !value.is_null());
             let created = writer.write.created(cells.map(|(at, value, _)| (at, value)));
             return created.map(Todo::Change).map_err(|error| writer.misfit(error, ahead));
         }
-        let key = match (places.key, table) {
-            (Some(place), Some(column)) => plan_row.cell(place, column.type_oid),
+        let key = match (places.key, &mut self.key) {
+            (Some(place), Some(decoder)) => plan_row.cell(place, decoder),
             _ => Value::Null,
         };
         let Value::Text(key) = key else {
@@ -229,8 +232,10 @@ impl Modify {
             let error = Error::new(Kind::Internal, "the row to be changed did not come along");
             return Err(writer.misfit(error, ahead));
         };
-        let cells = cells
-            .map(|(at, input)| (at, old.cell(input.attribute, input.type_oid), row.cell(place(input), input.type_oid)));
+        let cells = cells.map(|(at, input)| {
+            let before = old.cell(input.attribute, &mut input.decoder);
+            (at, before, row.cell(place(input), &mut input.decoder))
+        });
         let same = |field: &Field, before: &Value, after: &Value| writer.same(field, before, after);
         let changed = writer.write.changed(&key, cells, same).map_err(|error| writer.misfit(error, ahead))?;
         Ok(changed.map_or(Todo::Nothing(key), Todo::Change))

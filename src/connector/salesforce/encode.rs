@@ -45,34 +45,33 @@ fn to_millis(micros: i64) -> i64 {
     micros - rest + if rest.abs() >= 500 { 1_000 * rest.signum() } else { 0 }
 }
 
-/// The JSON of a value.
+/// Adds the JSON of a value to a record.
 ///
 /// Errors: 22003 for numbers and times that the API cannot hold, 22P02 for lists that it cannot.
-pub fn json(field: &Field, value: &Value) -> Result<String> {
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+pub fn json(record: &mut String, field: &Field, value: &Value) -> Result<()> {
     let days = i64::from(FIRST_DAY)..=i64::from(LAST_DAY);
-    Ok(match kept(field, value).as_ref() {
-        Value::Null => "null".to_owned(),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Int(int) => int.to_string(),
+    match kept(field, value).as_ref() {
+        Value::Null => record.push_str("null"),
+        Value::Bool(flag) => record.push_str(if *flag { "true" } else { "false" }),
+        Value::Int(int) => record.push_str(&int.to_string()),
         // Rust writes a float's shortest form, and never an exponent.
-        Value::Float(float) if float.is_finite() => float.to_string(),
+        Value::Float(float) if float.is_finite() => record.push_str(&float.to_string()),
         Value::Float(float) => return Err(outside(field, &float.to_string())),
         Value::Decimal(text) => match Number::parse(text) {
-            Some(number) if number.magnitude().abs() <= MAX_DIGITS => number.plain(),
+            Some(number) if number.magnitude().abs() <= MAX_DIGITS => record.push_str(&number.plain()),
             _ => return Err(outside(field, text)),
         },
-        Value::Text(text) => quoted(text),
+        Value::Text(text) => quote(record, text),
         Value::Date(day) => match format_date(*day) {
-            Some(text) if days.contains(&i64::from(*day)) => quoted(&text),
+            Some(text) if days.contains(&i64::from(*day)) => quote(record, &text),
             _ => return Err(outside(field, &value.to_input())),
         },
         Value::Instant(micros) => match format_instant_millis(*micros) {
-            Some(text) if days.contains(&micros.div_euclid(DAY_MICROS)) => quoted(&text),
+            Some(text) if days.contains(&micros.div_euclid(DAY_MICROS)) => quote(record, &text),
             _ => return Err(outside(field, &value.to_input())),
         },
         Value::Time(micros) => match format_time_millis(*micros) {
-            Some(text) => quoted(&text),
+            Some(text) => quote(record, &text),
             None => return Err(outside(field, "24:00")),
         },
         Value::Bytes(_) => {
@@ -80,9 +79,20 @@ pub fn json(field: &Field, value: &Value) -> Result<String> {
                 .hint("Declare the column as text and write base64: encode(…, 'base64').")
                 .column(&field.name));
         }
-        Value::Json(text) => text.to_string(),
-        Value::List(items) => quoted(&choices(field, items)?),
-    })
+        Value::Json(text) => record.push_str(text),
+        Value::List(items) => quote(record, &choices(field, items)?),
+    }
+    Ok(())
+}
+
+/// Adds a JSON string.
+pub fn quote(record: &mut String, text: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        record.extend(["\"", text, "\""]);
+    } else {
+        record.push_str(&serde_json::Value::from(text).to_string());
+    }
 }
 
 /// The choices of a multi-select picklist.

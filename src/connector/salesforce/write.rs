@@ -26,7 +26,16 @@ pub fn job(salesforce: &Salesforce, write: &Write, changes: &[Change]) -> Result
         _ => salesforce.since(42, "writing")?,
     }
     soql::check_names(&write.object, &write.fields)?;
-    let collections = Collections { base: format!("{}/composite/sobjects", salesforce.base()) };
+    let name = |field: &Field| {
+        let mut name = String::from(",");
+        encode::quote(&mut name, &field.name);
+        name + ":"
+    };
+    let collections = Collections {
+        base: format!("{}/composite/sobjects", salesforce.base()),
+        attributes: format!("{{\"attributes\":{}", json!({ "type": write.object })),
+        names: write.fields.iter().map(name).collect(),
+    };
     Ok(batch(collections, write.clone(), changes, salesforce.max_retries()))
 }
 
@@ -54,10 +63,15 @@ fn look(base: &str, object: &str, fields: &[&str], keys: &[&str]) -> Request {
 struct Collections {
     /// `/services/data/v62.0/composite/sobjects`
     base: String,
+    /// What each record begins with.
+    attributes: String,
+    /// For each field: `,"LastName":`
+    names: Vec<String>,
 }
 
 #[derive(Deserialize)]
 struct Item {
+    #[serde(default)]
     id: Option<Box<str>>,
     success: bool,
     created: Option<bool>,
@@ -70,16 +84,15 @@ impl Wording for Collections {
         if write.op == Op::Delete {
             return Ok(change.key.to_string());
         }
-        let mut record = format!("{{\"attributes\":{}", json!({ "type": write.object }));
-        let mut add = |name: &str, value: &str| {
-            record.push_str(&format!(",{}:{value}", serde_json::Value::from(name)));
-        };
+        let mut record = String::with_capacity(self.attributes.len() + 32 * (change.cells.len() + 1));
+        record.push_str(&self.attributes);
         if write.op == Op::Update {
-            add("id", &serde_json::Value::from(&*change.key).to_string());
+            record.push_str(",\"id\":");
+            encode::quote(&mut record, &change.key);
         }
         for (at, value) in &change.cells {
-            let field = &write.fields[*at];
-            add(&field.name, &encode::json(field, value)?);
+            record.push_str(&self.names[*at]);
+            encode::json(&mut record, &write.fields[*at], value)?;
         }
         record.push('}');
         Ok(record)
