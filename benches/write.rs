@@ -19,7 +19,8 @@ fn main() {
          FROM generate_series(1, {RECORDS}) n"
     );
     bench.database.batch_execute(&staging).expect("the rows are made");
-    let insert = "INSERT INTO salesforce.contact (first_name, last_name, email, birthdate, score__c) SELECT * FROM staging";
+    let insert =
+        "INSERT INTO salesforce.contact (first_name, last_name, email, birthdate, score__c) SELECT * FROM staging";
     let update = "UPDATE salesforce.contact SET score__c = coalesce(score__c, 0) + 1, first_name = 'Ada ' || score__c";
     for (what, sql) in [("insert", insert), ("update", update)] {
         let mut requests = 0;

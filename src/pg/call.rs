@@ -36,7 +36,7 @@ pub fn call(server: &CStr, method: &str, path: &str, body: Option<String>) -> Re
     let answer = answer.and_then(|mut answers| answers.pop());
     let answer = answer.ok_or_else(|| Error::new(Kind::Internal, "the call brought no answer"))?;
     if request.effect != Effect::None && answer.status < 300 {
-        ledger::written(&deed, [None]);
+        ledger::written(&deed, vec![None]);
     }
     Ok(answer)
 }

@@ -50,9 +50,16 @@ pub struct Unconfirmed {
 #[derive(Default)]
 struct Ledger {
     listening: bool,
-    /// With the subtransaction that each belongs to.
-    open: Vec<(pg_sys::SubTransactionId, Unconfirmed)>,
+    open: Vec<Batch>,
     kept: VecDeque<Unconfirmed>,
+}
+
+/// Records written by one (sub)transaction that is not settled.
+struct Batch {
+    owner: pg_sys::SubTransactionId,
+    at: i64,
+    deed: Deed,
+    keys: Vec<Option<Box<str>>>,
 }
 
 thread_local! {
@@ -60,13 +67,12 @@ thread_local! {
 }
 
 /// Notes that the API has written these records.
-pub fn written(deed: &Deed, keys: impl IntoIterator<Item = Option<Box<str>>>) {
+pub fn written(deed: &Deed, keys: Vec<Option<Box<str>>>) {
     // SAFETY: reads the state of the backend's transaction.
-    let (subtransaction, at) = unsafe { (pg_sys::GetCurrentSubTransactionId(), pg_sys::GetCurrentTimestamp()) };
+    let (owner, at) = unsafe { (pg_sys::GetCurrentSubTransactionId(), pg_sys::GetCurrentTimestamp()) };
     LEDGER.with_borrow_mut(|ledger| {
         ledger.listen();
-        let entry = |key| Unconfirmed { at, deed: deed.clone(), done: true, key, sent: None };
-        ledger.open.extend(keys.into_iter().map(|key| (subtransaction, entry(key))));
+        ledger.open.push(Batch { owner, at, deed: deed.clone(), keys });
     });
 }
 
@@ -107,15 +113,17 @@ impl Ledger {
 
     /// Moves what an abort leaves behind to what is kept, and words the warning about it.
     fn abort(&mut self, of: impl Fn(pg_sys::SubTransactionId) -> bool) -> Option<(String, String)> {
-        let (left, open) = std::mem::take(&mut self.open).into_iter().partition(|(owner, _)| of(*owner));
+        let (left, open): (Vec<_>, Vec<_>) = std::mem::take(&mut self.open).into_iter().partition(|it| of(it.owner));
         self.open = open;
-        let left: Vec<(_, Unconfirmed)> = left;
         let mut deeds: BTreeMap<Deed, Vec<Box<str>>> = BTreeMap::new();
-        let name = |key: Option<Box<str>>| key.unwrap_or_else(|| "no id".into());
-        for (_, entry) in left {
-            deeds.entry(entry.deed.clone()).or_default().push(name(entry.key.clone()));
-            self.keep(entry);
+        for Batch { at, deed, keys, .. } in left {
+            let named = deeds.entry(deed.clone()).or_default();
+            for key in keys {
+                named.push(key.clone().unwrap_or_else(|| "no id".into()));
+                self.keep(Unconfirmed { at, deed: deed.clone(), done: true, key, sent: None });
+            }
         }
+        deeds.retain(|_, keys| !keys.is_empty());
         let count = |(deed, keys): (&Deed, &Vec<_>)| format!("{} {} {}", keys.len(), &*deed.object, deed.done);
         let name = |(deed, keys): (&Deed, &Vec<Box<str>>)| {
             let mut line = format!("{} {}: {}", &*deed.object, deed.done, keys[..keys.len().min(NAMED)].join(", "));
@@ -169,10 +177,8 @@ unsafe extern "C-unwind" fn on_subtransaction(
     use pg_sys::SubXactEvent as Event;
     match event {
         Event::SUBXACT_EVENT_COMMIT_SUB => LEDGER.with_borrow_mut(|ledger| {
-            for (owner, _) in &mut ledger.open {
-                if *owner == own {
-                    *owner = parent;
-                }
+            for batch in ledger.open.iter_mut().filter(|batch| batch.owner == own) {
+                batch.owner = parent;
             }
         }),
         Event::SUBXACT_EVENT_ABORT_SUB => {

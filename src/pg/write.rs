@@ -118,7 +118,9 @@ impl Writer {
             });
             let keys: Vec<_> = keys.collect();
             self.written += keys.len();
-            ledger::written(&self.deed, keys);
+            if !keys.is_empty() {
+                ledger::written(&self.deed, keys);
+            }
             if let Some(at) = refused {
                 return Err(self.refusal(&outcomes, at, places[at], &changes[at]));
             }

@@ -94,7 +94,7 @@ impl Write {
     ///
     /// Errors: 428C9 if a field that cannot be created has a value.
     pub fn created(&self, cells: impl IntoIterator<Item = (usize, Value)>) -> Result<Change> {
-        let mut change = Change::default();
+        let mut change = Change { cells: Vec::with_capacity(self.fields.len()), ..Change::default() };
         for (at, value) in cells {
             let field = &self.fields[at];
             if field.capabilities.create {

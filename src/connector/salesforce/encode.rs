@@ -57,6 +57,8 @@ pub fn json(record: &mut String, field: &Field, value: &Value) -> Result<()> {
         // Rust writes a float's shortest form, and never an exponent.
         Value::Float(float) if float.is_finite() => record.push_str(&float.to_string()),
         Value::Float(float) => return Err(outside(field, &float.to_string())),
+        // As Postgres writes all but the oddest.
+        Value::Decimal(text) if is_json_number(text) && text.len() < MAX_DIGITS as usize => record.push_str(text),
         Value::Decimal(text) => match Number::parse(text) {
             Some(number) if number.magnitude().abs() <= MAX_DIGITS => record.push_str(&number.plain()),
             _ => return Err(outside(field, text)),
@@ -83,6 +85,14 @@ pub fn json(record: &mut String, field: &Field, value: &Value) -> Result<()> {
         Value::List(items) => quote(record, &choices(field, items)?),
     }
     Ok(())
+}
+
+/// Whether this is digits, perhaps with a sign and a point, that JSON takes as they are.
+fn is_json_number(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let bare = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = bare.split_once('.').unwrap_or((bare, "0"));
+    digits(whole) && digits(fraction) && (whole == "0" || !whole.starts_with('0'))
 }
 
 /// Adds a JSON string.
