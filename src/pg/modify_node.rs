@@ -82,16 +82,22 @@ impl<'p> Modification<'p> {
         attributes(self.root().update_colnos)
     }
 
-    /// The attributes of a relation that the query itself names, RETURNING aside; 0 stands for the whole row.
-    pub fn names(self, relation: u32) -> BTreeSet<i32> {
+    /// The attributes of a relation that the query's conditions name; 0 stands for the whole row.
+    pub fn tested(self, relation: u32) -> BTreeSet<i32> {
+        // SAFETY: the tree of the query's joins and conditions.
+        unsafe { named(relation, [self.query().jointree.cast()]) }
+    }
+
+    /// The attributes of a relation that the new values are made of; 0 stands for the whole row.
+    pub fn used(self, relation: u32) -> BTreeSet<i32> {
         // SAFETY: the target list that the planner made holds target entries.
         let list = unsafe { PgList::<pg_sys::TargetEntry>::from_pg(self.root().processed_tlist) };
         // SAFETY: live entries. The others are how core tells rows apart.
         let entries = list.iter_ptr().filter(|entry| unsafe { !(**entry).resjunk });
         // SAFETY: likewise.
         let expressions = entries.map(|entry| unsafe { (*entry).expr.cast::<pg_sys::Node>() });
-        // SAFETY: live expressions, and the tree of the query's joins and conditions.
-        unsafe { named(relation, expressions.chain([self.query().jointree.cast()])) }
+        // SAFETY: live expressions.
+        unsafe { named(relation, expressions) }
     }
 
     /// The attributes of a relation that RETURNING names; 0 stands for the whole row.

@@ -62,10 +62,10 @@ pub fn instead_of_row(rel: Rel<'_>, table: &Table) -> Option<BTreeSet<i32>> {
     let modification = rel.modification()?;
     let op = modification.op_on(rel.number())?;
     let fires = table.triggers.before(op) || table.triggers.after(op);
-    if fires || table.computes || modification.checks() {
+    if fires || table.computes || modification.checks() || modification.tested(rel.number()).contains(&0) {
         return None;
     }
-    let mut needed = modification.names(rel.number());
+    let mut needed = modification.used(rel.number());
     if op == Op::Delete {
         needed.extend(modification.returned(rel.number()));
     }
