@@ -99,6 +99,16 @@ impl<'e> ScanNode<'e> {
         unsafe { datum::to_value(datum, null, expression.type_oid) }
     }
 
+    /// Counts records that the scan has changed for the command tag, and as its rows for EXPLAIN ANALYZE.
+    pub fn count(self, changed: u64) {
+        // SAFETY: a node's state is live, and nobody else holds a reference to it now.
+        unsafe { (*self.node().ss.ps.state).es_processed += changed };
+        // SAFETY: null, or this node's own.
+        if let Some(instrument) = unsafe { self.node().ss.ps.instrument.as_mut() } {
+            instrument.tuplecount += changed as f64;
+        }
+    }
+
     /// Whether parameters that the scan depends on have changed since it began.
     pub fn parameters_changed(self) -> bool {
         !self.node().ss.ps.chgParam.is_null()

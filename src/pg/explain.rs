@@ -7,6 +7,7 @@ use std::ptr::{self, NonNull};
 use pgrx::pg_sys;
 
 use super::catalog::{self, Table};
+use super::direct::{Direct, DirectPlan};
 use super::executor::ScanNode;
 use super::memory::c_text;
 use super::modify::Modify;
@@ -15,22 +16,34 @@ use super::scan::Scan;
 use super::scan_plan::ScanPlan;
 use crate::connector;
 use crate::error::Result;
+use crate::http::meter::Counts;
+use crate::query::change::Op;
 
 /// Says what a scan asks for, and after ANALYZE (`scan`) what it took.
 pub fn foreign_scan(node: ScanNode<'_>, scan: Option<&mut Scan>, explain: Explain<'_>) -> Result<()> {
     if explain.verbose() {
-        let read = ScanPlan::of(node)?.read;
         let connector = connector::open(&catalog::server(node.server())?)?;
-        explain.text(c"Remote Query", &connector.explain(&read));
+        explain.text(c"Remote Query", &connector.explain(&ScanPlan::of(node)?.read));
     }
-    if let Some(scan) = scan.filter(|_| explain.analyze()) {
-        let counts = scan.counts();
-        explain.integer(c"Requests", counts.requests);
-        explain.integer(c"Rows Received", counts.rows);
-        explain.integer(c"Bytes Received", counts.bytes);
-        explain.integer(c"Retries", counts.retries);
-    }
+    explain.counts(scan.map(|scan| scan.counts()));
     Ok(())
+}
+
+/// Says what a direct modification asks for and writes, and after ANALYZE (`direct`) what it took.
+pub fn direct_modify(node: ScanNode<'_>, direct: Option<&mut Direct>, explain: Explain<'_>) -> Result<()> {
+    if explain.verbose() {
+        let plan = DirectPlan::of(node)?;
+        let connector = connector::open(&catalog::server(node.server())?)?;
+        explain.text(c"Remote Query", &connector.explain(&plan.scan.read));
+        let records = connector.write_limits(plan.op).records;
+        explain.text(c"Remote Write", &remote_write(plan.op, &plan.scan.read.object, records));
+    }
+    explain.counts(direct.map(|direct| direct.counts()));
+    Ok(())
+}
+
+fn remote_write(op: Op, object: &str, records: usize) -> String {
+    format!("{} {object}, batch size {records}", op.verb())
 }
 
 /// Says what a modification writes, and after ANALYZE (`modify`) what it took.
@@ -44,8 +57,7 @@ pub fn foreign_modify(
         let table = Table::read(table)?;
         let connector = connector::open(&catalog::server(table.server)?)?;
         let records = if plan.batched { connector.write_limits(plan.op).records } else { 1 };
-        let text = format!("{} {}, batch size {records}", plan.op.verb(), table.object.name);
-        explain.text(c"Remote Write", &text);
+        explain.text(c"Remote Write", &remote_write(plan.op, &table.object.name, records));
     }
     if let Some(modify) = modify.filter(|_| explain.analyze()) {
         let counts = modify.counts();
@@ -77,6 +89,16 @@ impl Explain<'_> {
     fn analyze(self) -> bool {
         // SAFETY: live by the contract of `new`.
         unsafe { self.state.as_ref() }.analyze
+    }
+
+    /// What it took, after ANALYZE.
+    fn counts(self, counts: Option<Counts>) {
+        if let Some(counts) = counts.filter(|_| self.analyze()) {
+            self.integer(c"Requests", counts.requests);
+            self.integer(c"Rows Received", counts.rows);
+            self.integer(c"Bytes Received", counts.bytes);
+            self.integer(c"Retries", counts.retries);
+        }
     }
 
     fn text(self, label: &CStr, value: &str) {

@@ -8,6 +8,7 @@
 mod call;
 mod catalog;
 mod datum;
+mod direct;
 mod error;
 mod executor;
 mod explain;

@@ -152,7 +152,7 @@ impl Modify {
     }
 
     fn wait(&mut self, todo: Todo) -> Result<bool> {
-        self.waiting_bytes += weight(&todo);
+        self.waiting_bytes += todo.weight();
         self.waiting.push_back(todo);
         let limits = self.writer()?.limits;
         Ok(self.waiting.len() >= limits.records || self.waiting_bytes >= limits.bytes)
@@ -165,7 +165,7 @@ impl Modify {
         let mut batch = Vec::new();
         while batch.len() < limits.records && (batch.is_empty() || bytes < limits.bytes) {
             let Some(todo) = self.waiting.pop_front() else { break };
-            bytes += weight(&todo);
+            bytes += todo.weight();
             batch.push(todo);
         }
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
@@ -274,12 +274,4 @@ fn outputs<'c>(key: Option<i16>, columns: impl Iterator<Item = &'c Column>) -> V
         Some(Output { place, cell, encoder: Encoder::new(column.type_oid, column.modifier) })
     };
     columns.filter_map(output).collect()
-}
-
-fn weight(todo: &Todo) -> usize {
-    match todo {
-        Todo::Change(change) => change.weight(),
-        Todo::Nothing(key) => key.len(),
-        Todo::Again => 0,
-    }
 }

@@ -6,11 +6,12 @@ use std::ptr;
 use pgrx::{pg_guard, pg_sys};
 
 use super::catalog::Table;
+use super::direct::{self, Direct};
 use super::error::{or_raise, raise};
-use super::executor::Slot;
+use super::executor::{ScanNode, Slot};
 use super::explain::{self, Explain};
 use super::modify::{Modify, Places};
-use super::modify_node::{Modification, ModifyNode, ModifyPlanNode, Target, for_this_row};
+use super::modify_node::{DirectTarget, Modification, ModifyNode, ModifyPlanNode, Target, for_this_row};
 use super::modify_plan::{self, ModifyPlan, OLD_ROW, c_name, key_name};
 use super::plan_text;
 use super::read_ahead::ReadAhead;
@@ -29,6 +30,11 @@ pub fn add(routine: &mut pg_sys::FdwRoutine) {
     routine.BeginForeignInsert = Some(begin_foreign_insert);
     routine.EndForeignInsert = Some(end_foreign_insert);
     routine.ExplainForeignModify = Some(explain_foreign_modify);
+    routine.PlanDirectModify = Some(plan_direct_modify);
+    routine.BeginDirectModify = Some(begin_direct_modify);
+    routine.IterateDirectModify = Some(iterate_direct_modify);
+    routine.EndDirectModify = Some(end_direct_modify);
+    routine.ExplainDirectModify = Some(explain_direct_modify);
 }
 
 // SAFETY, for every block below: the arguments are Postgres's, as each callback promises them.
@@ -201,5 +207,76 @@ unsafe extern "C-unwind" fn explain_foreign_modify(
         // SAFETY: a target keeps nothing but a `Modify`; it keeps none under a plain EXPLAIN.
         let modify = unsafe { target.kept::<Modify>() };
         or_raise(explain::foreign_modify(&plan, target.table(), modify, explain));
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn plan_direct_modify(
+    root: *mut pg_sys::PlannerInfo,
+    node: *mut pg_sys::ModifyTable,
+    number: pg_sys::Index,
+    _target: c_int,
+) -> bool {
+    // SAFETY: see above.
+    let (Some(modification), Some(node)) = (unsafe { (Modification::new(root), ModifyPlanNode::new(node)) }) else {
+        return false;
+    };
+    let target = DirectTarget::below(node, number);
+    match (target, modification.relation(number)) {
+        (Some(target), Some(rel)) => or_raise(direct::plan(modification, rel, target, modification.table(number))),
+        _ => false,
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn begin_direct_modify(node: *mut pg_sys::ForeignScanState, eflags: c_int) {
+    if eflags as u32 & pg_sys::EXEC_FLAG_EXPLAIN_ONLY != 0 {
+        return;
+    }
+    // SAFETY: see above.
+    if let Some(node) = unsafe { ScanNode::new(node) } {
+        node.keep(or_raise(Direct::new(node)));
+    }
+}
+
+/// A direct modification's node, and its state; no state under a plain EXPLAIN.
+///
+/// # Safety
+/// As for [`ScanNode::new`].
+unsafe fn running<'e>(node: *mut pg_sys::ForeignScanState) -> Option<(ScanNode<'e>, &'e mut Direct)> {
+    // SAFETY: by the contract above.
+    let node = unsafe { ScanNode::new(node) }?;
+    // SAFETY: `begin_direct_modify` keeps nothing else, and callbacks come one at a time.
+    Some((node, unsafe { node.kept::<Direct>() }?))
+}
+
+/// Modifies everything at once, and returns no row.
+#[pg_guard]
+unsafe extern "C-unwind" fn iterate_direct_modify(node: *mut pg_sys::ForeignScanState) -> *mut pg_sys::TupleTableSlot {
+    // SAFETY: see above.
+    let Some((view, direct)) = (unsafe { running(node) }) else { return ptr::null_mut() };
+    let changed = or_raise(direct.run(view));
+    view.count(changed);
+    ptr::null_mut()
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn end_direct_modify(node: *mut pg_sys::ForeignScanState) {
+    // SAFETY: see above.
+    if let Some((_, direct)) = unsafe { running(node) } {
+        direct.end();
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn explain_direct_modify(
+    node: *mut pg_sys::ForeignScanState,
+    state: *mut pg_sys::ExplainState,
+) {
+    // SAFETY: see above.
+    if let (Some(view), Some(explain)) = unsafe { (ScanNode::new(node), Explain::new(state)) } {
+        // SAFETY: see above.
+        let direct = unsafe { running(node) }.map(|(_, direct)| direct);
+        or_raise(explain::direct_modify(view, direct, explain));
     }
 }

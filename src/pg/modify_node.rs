@@ -5,10 +5,12 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use pgrx::{PgList, pg_sys};
+use pgrx::{PgList, is_a, pg_sys};
 
 use super::executor::Slot;
 use super::memory::{self, c_text};
+use super::node::{self, Node};
+use super::planner::Rel;
 use super::version;
 use crate::query::change::Op;
 
@@ -80,6 +82,23 @@ impl<'p> Modification<'p> {
     /// The attributes that an UPDATE sets.
     pub fn set(self) -> Vec<i16> {
         attributes(self.root().update_colnos)
+    }
+
+    /// The attributes that an UPDATE sets, and what to.
+    pub fn assignments(self) -> (Vec<i16>, Vec<Node<'p>>) {
+        // SAFETY: the target list that the planner made holds target entries.
+        let list = unsafe { PgList::<pg_sys::TargetEntry>::from_pg(self.root().processed_tlist) };
+        // SAFETY: live entries with live expressions.
+        let values = list.iter_ptr().map(|entry| unsafe { &*entry }).filter(|entry| !entry.resjunk);
+        // SAFETY: likewise.
+        let values = values.filter_map(|entry| unsafe { Node::new(entry.expr.cast()) });
+        (self.set(), values.collect())
+    }
+
+    /// A relation of the query.
+    pub fn relation(self, number: u32) -> Option<Rel<'p>> {
+        // SAFETY: the planner keeps an array of the query's relations, counted from 1.
+        unsafe { Rel::new(self.root.as_ptr(), *self.root().simple_rel_array.add(number as usize)) }
     }
 
     /// The attributes of a relation that the query's conditions name; 0 stands for the whole row.
@@ -201,6 +220,63 @@ fn nth(lists: *mut pg_sys::List, at: i32) -> *mut pg_sys::List {
     // SAFETY: null, or a list of lists.
     let lists = unsafe { PgList::<pg_sys::List>::from_pg(lists) };
     usize::try_from(at).ok().and_then(|at| lists.get_ptr(at)).unwrap_or(ptr::null_mut())
+}
+
+/// A scan below a modification that may do the modifying itself. Valid while planning lasts.
+#[derive(Clone, Copy)]
+pub struct DirectTarget<'p> {
+    node: ModifyPlanNode<'p>,
+    scan: NonNull<pg_sys::ForeignScan>,
+}
+
+impl<'p> DirectTarget<'p> {
+    /// The scan of `relation` right below the modification, if Postgres has nothing to test on its rows.
+    pub fn below(node: ModifyPlanNode<'p>, relation: u32) -> Option<Self> {
+        let scan = node.node().plan.lefttree;
+        // SAFETY: a modification has an input, a live plan.
+        if !unsafe { is_a(scan.cast(), pg_sys::NodeTag::T_ForeignScan) } {
+            return None;
+        }
+        let scan = NonNull::new(scan.cast::<pg_sys::ForeignScan>())?;
+        // SAFETY: the tag was just tested.
+        let plain = unsafe { scan.as_ref() };
+        let fits = plain.scan.scanrelid == relation && plain.scan.plan.qual.is_null() && node.has_one_target();
+        fits.then_some(DirectTarget { node, scan })
+    }
+
+    fn scan(self) -> &'p pg_sys::ForeignScan {
+        // SAFETY: live as long as the modification.
+        unsafe { self.scan.as_ref() }
+    }
+
+    /// What was planned for the scan.
+    pub fn private(self) -> *mut pg_sys::List {
+        self.scan().fdw_private
+    }
+
+    /// The expressions that travel with the scan.
+    pub fn expressions(self) -> Vec<Node<'p>> {
+        // SAFETY: `fdw_exprs` holds live expressions.
+        unsafe { node::nodes(self.scan().fdw_exprs) }
+    }
+
+    /// Whether the command tag counts the rows.
+    pub fn is_counted(self) -> bool {
+        self.node.node().canSetTag
+    }
+
+    /// Makes the scan modify, with this plan and further expressions.
+    pub fn modify(mut self, private: *mut pg_sys::List, more: &[Node<'p>]) {
+        let all = self.expressions().into_iter().chain(more.iter().copied());
+        let all = node::list(all.map(Node::as_ptr));
+        let (operation, target) = (self.node.node().operation, self.scan().scan.scanrelid);
+        // SAFETY: a live node, of which nobody else holds a reference now.
+        let scan = unsafe { self.scan.as_mut() };
+        scan.operation = operation;
+        scan.resultRelation = target;
+        scan.fdw_exprs = all;
+        scan.fdw_private = private;
+    }
 }
 
 /// The node that modifies, in execution. Valid during a callback.

@@ -17,6 +17,7 @@ use super::session::{Answers, Remote};
 use crate::error::{Error, Kind, Result};
 use crate::http::meter::{Counts, Meter};
 use crate::query::page::{Page, Weigh};
+use crate::schema::Field;
 use crate::value::Value;
 
 /// One scan in execution.
@@ -78,7 +79,11 @@ impl Held {
 impl Scan {
     /// Prepares a scan. Sends nothing and needs no credentials. `room`: bytes that a rescan may keep.
     pub fn new(node: ScanNode<'_>, room: usize) -> Result<Scan> {
-        let plan = ScanPlan::of(node)?;
+        Scan::of(ScanPlan::of(node)?, node.expressions(), node, room)
+    }
+
+    /// As [`Scan::new`], of a plan that is part of another.
+    pub fn of(plan: ScanPlan, args: Vec<Expression>, node: ScanNode<'_>, room: usize) -> Result<Scan> {
         let table = Table::read(node.table())?;
         let output = |attribute: &i16| {
             let column = table.column(*attribute)?;
@@ -97,7 +102,7 @@ impl Scan {
             user: node.user(),
             outputs,
             trail,
-            args: node.expressions(),
+            args,
             meter: Arc::default(),
             answers: None,
             started: false,
@@ -112,6 +117,33 @@ impl Scan {
     pub fn next(&mut self, node: ScanNode<'_>, slot: &mut Slot<'_>) -> Result<()> {
         slot.clear();
         self.step(node, slot).map_err(|error| self.table.locate(error))
+    }
+
+    /// The cells of the next record, for whoever needs no row of it.
+    pub fn record(&mut self, node: ScanNode<'_>) -> Result<Option<&[Value]>> {
+        if !self.started {
+            self.start(node)?;
+        }
+        if !self.advance()? {
+            return Ok(None);
+        }
+        let cells = self.held.pages[self.page].row(self.row);
+        self.row += 1;
+        Ok(Some(cells))
+    }
+
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// What the cells of a record are.
+    pub fn fields(&self) -> &[Field] {
+        &self.plan.read.fields
+    }
+
+    /// Where its requests are counted.
+    pub fn meter(&self) -> Arc<Meter> {
+        Arc::clone(&self.meter)
     }
 
     fn step(&mut self, node: ScanNode<'_>, slot: &mut Slot<'_>) -> Result<()> {

@@ -29,6 +29,17 @@ pub enum Todo {
     Again,
 }
 
+impl Todo {
+    /// Bytes held.
+    pub fn weight(&self) -> usize {
+        match self {
+            Todo::Change(change) => change.weight(),
+            Todo::Nothing(key) => key.len(),
+            Todo::Again => 0,
+        }
+    }
+}
+
 /// A record as it is now.
 pub struct Now {
     pub key: Box<str>,

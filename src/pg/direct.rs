@@ -1,0 +1,153 @@
+//! Direct modification: an UPDATE to values that are the same for all rows, or a DELETE, of the records that the API
+//! itself finds. Rows need not pass through the executor: what is read goes straight into batches of changes.
+//! <https://www.postgresql.org/docs/current/fdw-callbacks.html#FDW-CALLBACKS-UPDATE>
+
+use std::collections::HashSet;
+
+use pgrx::pg_sys;
+use serde::{Deserialize, Serialize};
+
+use super::catalog::Table;
+use super::executor::{Expression, ScanNode};
+use super::modify_node::{DirectTarget, Modification};
+use super::node::Node;
+use super::plan_text;
+use super::planner::Rel;
+use super::scan::Scan;
+use super::scan_plan::ScanPlan;
+use super::write::{Todo, Writer};
+use crate::error::{Error, Kind, Result};
+use crate::http::meter::Counts;
+use crate::query::change::{Change, Op, Write};
+use crate::schema::Field;
+use crate::value::Value;
+
+/// A direct modification as the plan carries it.
+#[derive(Serialize, Deserialize)]
+pub struct DirectPlan {
+    pub op: Op,
+    pub scan: ScanPlan,
+    /// Where the key stands among the fields that are read.
+    key: usize,
+    /// For each field that is set: where it stands among those that are read.
+    set: Vec<usize>,
+    /// How many of the plan's expressions belong to the scan; those after them are the new values.
+    operands: usize,
+    /// Whether the command tag counts its records.
+    counted: bool,
+}
+
+impl DirectPlan {
+    pub fn of(node: ScanNode<'_>) -> Result<DirectPlan> {
+        // SAFETY: the planner made the list so.
+        unsafe { plan_text::from_list(node.private()) }
+    }
+}
+
+/// Makes the scan below a modification modify by itself, if it can. False if rows must go through the executor.
+pub fn plan(modification: Modification<'_>, rel: Rel<'_>, target: DirectTarget<'_>, table: pg_sys::Oid) -> Result<bool> {
+    let op = match modification.op_on(rel.number()) {
+        Some(op @ (Op::Update | Op::Delete)) if !modification.returns() => op,
+        _ => return Ok(false),
+    };
+    // SAFETY: `get_foreign_plan` made the list, as it does for every scan.
+    let scan: ScanPlan = unsafe { plan_text::from_list(target.private()) }?;
+    let table = Table::read(table)?;
+    let read = |attribute: i16| scan.attributes.iter().position(|at| *at == attribute);
+    let Some(key) = table.key().and_then(|key| read(key.attribute)) else { return Ok(false) };
+    let (set, values) = if op == Op::Update { modification.assignments() } else { (Vec::new(), Vec::new()) };
+    let set: Option<Vec<usize>> = set.into_iter().map(read).collect();
+    let known = |value: &Node<'_>| rel.known_at_execution(*value);
+    let Some(set) = set.filter(|set| set.len() == values.len() && values.iter().all(known)) else { return Ok(false) };
+    let operands = target.expressions().len();
+    let plan = DirectPlan { op, scan, key, set, operands, counted: target.is_counted() };
+    target.modify(plan_text::to_list(&plan)?, &values);
+    Ok(true)
+}
+
+/// A direct modification in execution.
+pub struct Direct {
+    op: Op,
+    key: usize,
+    set: Vec<usize>,
+    counted: bool,
+    values: Vec<Expression>,
+    scan: Scan,
+    done: bool,
+}
+
+impl Direct {
+    /// Prepares it. Sends nothing and needs no credentials.
+    pub fn new(node: ScanNode<'_>) -> Result<Direct> {
+        let DirectPlan { op, scan, key, set, operands, counted } = DirectPlan::of(node)?;
+        let mut operands_and_values = node.expressions();
+        let values = operands_and_values.split_off(operands.min(operands_and_values.len()));
+        let scan = Scan::of(scan, operands_and_values, node, 0)?;
+        Ok(Direct { op, key, set, counted, values, scan, done: false })
+    }
+
+    /// Changes all records. How many were changed, if the command tag is to count them.
+    pub fn run(&mut self, node: ScanNode<'_>) -> Result<u64> {
+        if std::mem::replace(&mut self.done, true) {
+            return Ok(0);
+        }
+        let changed = self.change_all(node).map_err(|error| self.scan.table().locate(error))?;
+        Ok(if self.counted { changed } else { 0 })
+    }
+
+    fn change_all(&mut self, node: ScanNode<'_>) -> Result<u64> {
+        let after: Vec<Value> = self.values.iter().map(|value| node.evaluate(value)).collect();
+        let (table, fields) = (self.scan.table(), self.scan.fields());
+        let write = Write {
+            object: table.object.name.clone(),
+            op: self.op,
+            fields: self.set.iter().map(|at| fields[*at].clone()).collect(),
+            by: None,
+            skip_duplicates: false,
+        };
+        let mut writer = Writer::open(table, node.user(), write, Vec::new(), self.scan.meter())?;
+        let limits = writer.limits;
+        let mut seen = HashSet::new();
+        let (mut batch, mut bytes, mut changed) = (Vec::new(), 0, 0);
+        loop {
+            let record = self.scan.record(node)?;
+            let ended = record.is_none();
+            if let Some(record) = record {
+                let Value::Text(key) = &record[self.key] else {
+                    let error = Error::new(Kind::Unreadable, "the API sent a record without its key");
+                    return Err(writer.misfit(error, batch.len()));
+                };
+                let todo = if !seen.insert(key.clone()) {
+                    Todo::Again
+                } else if self.op == Op::Delete {
+                    Todo::Change(Change { key: key.clone(), cells: Vec::new() })
+                } else {
+                    let cells = self.set.iter().zip(&after).enumerate();
+                    let cells = cells.map(|(at, (place, after))| (at, record[*place].clone(), after.clone()));
+                    let same = |field: &Field, one: &Value, other: &Value| writer.same(field, one, other);
+                    let change = writer.write.changed(key, cells, same);
+                    change.map_err(|error| writer.misfit(error, batch.len()))?.map_or(Todo::Nothing(key.clone()), Todo::Change)
+                };
+                bytes += todo.weight();
+                batch.push(todo);
+            }
+            if !batch.is_empty() && (ended || batch.len() >= limits.records || bytes >= limits.bytes) {
+                let answers = writer.send(std::mem::take(&mut batch))?;
+                changed += answers.iter().flatten().count() as u64;
+                bytes = 0;
+            }
+            if ended {
+                return Ok(changed);
+            }
+        }
+    }
+
+    /// What it has cost so far.
+    pub fn counts(&self) -> Counts {
+        self.scan.counts()
+    }
+
+    pub fn end(&mut self) {
+        self.scan.end();
+    }
+}
