@@ -70,11 +70,11 @@ impl Value {
             Value::Decimal(text) | Value::Text(text) | Value::Json(text) => text.to_string(),
             Value::Date(i32::MAX) | Value::Instant(i64::MAX) => "infinity".to_owned(),
             Value::Date(i32::MIN) | Value::Instant(i64::MIN) => "-infinity".to_owned(),
-            Value::Date(days) => digits(format_date(*days)),
+            Value::Date(days) => format_date(*days).unwrap_or_else(|| far_date((*days).into())),
             Value::Time(micros) => digits(format_time_millis(*micros)).replace('Z', ""),
-            Value::Instant(micros) => digits(
-                DateTime::from_timestamp_micros(*micros)
-                    .map(|instant| instant.to_rfc3339_opts(SecondsFormat::Micros, true)),
+            Value::Instant(micros) => DateTime::from_timestamp_micros(*micros).map_or_else(
+                || far_date(micros.div_euclid(DAY)),
+                |instant| instant.to_rfc3339_opts(SecondsFormat::Micros, true),
             ),
             Value::Bytes(bytes) => bytes.iter().fold("\\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
             Value::List(items) => {
@@ -111,6 +111,21 @@ const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(1970, 1, 1) {
 
 fn malformed(what: &str, text: &str) -> Error {
     Error::new(Kind::Malformed, format!("\"{text}\" is not {what}"))
+}
+
+const DAY: i64 = 86_400_000_000;
+
+/// A date beyond the calendar of the `chrono` crate, as far as Postgres goes.
+/// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
+fn far_date(days: i64) -> String {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    format!("{}-{month:02}-{day:02}", year_of_era + era * 400 + i64::from(month <= 2))
 }
 
 /// Reads `2024-05-31` as days since 1970-01-01.

@@ -115,7 +115,8 @@ pub unsafe fn to_value(datum: Datum, null: bool, oid: Oid) -> Value {
             unsafe { i64::from_datum(datum, false) }.map_or(Value::Null, |micros| {
                 Value::Instant(match micros {
                     i64::MIN | i64::MAX => micros,
-                    _ => micros.saturating_add(EPOCH_MICROS),
+                    // The last millennia of Postgres's calendar do not fit; they are not infinity.
+                    _ => micros.saturating_add(EPOCH_MICROS).min(i64::MAX - 1),
                 })
             })
         }
@@ -143,6 +144,11 @@ enum Cell {
     Decimal,
     Json,
     Bytes,
+    /// `char(n)`, which pads what it holds.
+    Padded,
+    /// Without a zone: taken as UTC, as it is when it is read.
+    Timestamp,
+    List,
     Other,
 }
 
@@ -161,7 +167,11 @@ impl Decoder {
         };
         let kind = match PgOid::from(base) {
             PgOid::BuiltIn(BuiltinOid::TEXTOID | BuiltinOid::VARCHAROID) => Cell::Text,
-            PgOid::BuiltIn(BuiltinOid::NUMERICOID) => Cell::Decimal,
+            // A float4 as a float8 would have digits that nobody gave it.
+            PgOid::BuiltIn(BuiltinOid::NUMERICOID | BuiltinOid::FLOAT4OID) => Cell::Decimal,
+            PgOid::BuiltIn(BuiltinOid::BPCHAROID) => Cell::Padded,
+            PgOid::BuiltIn(BuiltinOid::TIMESTAMPOID) => Cell::Timestamp,
+            _ if element(base).is_some() => Cell::List,
             PgOid::BuiltIn(BuiltinOid::JSONBOID | BuiltinOid::JSONOID) => Cell::Json,
             PgOid::BuiltIn(BuiltinOid::BYTEAOID) => Cell::Bytes,
             _ => Cell::Other,
@@ -186,6 +196,18 @@ impl Decoder {
             Cell::Bytes => {
                 // SAFETY: see above.
                 unsafe { <&[u8]>::from_datum(datum, false) }.map_or(Value::Null, |bytes| Value::Bytes(bytes.into()))
+            }
+            // SAFETY: see above.
+            Cell::Padded => Value::Text(unsafe { self.output(datum) }.trim_end_matches(' ').into()),
+            // SAFETY: see above; it has the form of a timestamptz.
+            Cell::Timestamp => unsafe { to_value(datum, false, pg_sys::TIMESTAMPTZOID) },
+            Cell::List => {
+                // SAFETY: see above.
+                let list = unsafe { to_value(datum, false, self.base) };
+                // SAFETY: see above; the header says how many dimensions an array has.
+                let dimensions =
+                    unsafe { (*pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>()).ndim };
+                if dimensions > 1 { Value::List([list].into()) } else { list }
             }
             // SAFETY: see above; a domain's datum is one of its base type.
             Cell::Other => unsafe { to_value(datum, false, self.base) },

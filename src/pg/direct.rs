@@ -8,6 +8,7 @@ use pgrx::pg_sys;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::Table;
+use super::datum::{Decoder, Encoder};
 use super::executor::{Expression, ScanNode};
 use super::modify_node::{DirectTarget, Modification};
 use super::node::Node;
@@ -45,7 +46,12 @@ impl DirectPlan {
 }
 
 /// Makes the scan below a modification modify by itself, if it can. False if rows must go through the executor.
-pub fn plan(modification: Modification<'_>, rel: Rel<'_>, target: DirectTarget<'_>, table: pg_sys::Oid) -> Result<bool> {
+pub fn plan(
+    modification: Modification<'_>,
+    rel: Rel<'_>,
+    target: DirectTarget<'_>,
+    table: pg_sys::Oid,
+) -> Result<bool> {
     let op = match modification.op_on(rel.number()) {
         Some(op @ (Op::Update | Op::Delete)) if !modification.returns() => op,
         _ => return Ok(false),
@@ -69,11 +75,28 @@ pub fn plan(modification: Modification<'_>, rel: Rel<'_>, target: DirectTarget<'
 pub struct Direct {
     op: Op,
     key: usize,
-    set: Vec<usize>,
+    set: Vec<Set>,
     counted: bool,
     values: Vec<Expression>,
     scan: Scan,
     done: bool,
+}
+
+/// A field that is set.
+struct Set {
+    /// Where it stands among the fields that are read.
+    place: usize,
+    encoder: Encoder,
+    decoder: Decoder,
+}
+
+impl Set {
+    /// A cell as the column would show it: only so can it be compared with the column's new value.
+    fn shown(&mut self, cell: &Value) -> Result<Value> {
+        let datum = self.encoder.encode(cell)?;
+        // SAFETY: the encoder made it, of the same type.
+        Ok(unsafe { self.decoder.decode(datum.unwrap_or(pg_sys::Datum::from(0)), datum.is_none()) })
+    }
 }
 
 impl Direct {
@@ -82,7 +105,14 @@ impl Direct {
         let DirectPlan { op, scan, key, set, operands, counted } = DirectPlan::of(node)?;
         let mut operands_and_values = node.expressions();
         let values = operands_and_values.split_off(operands.min(operands_and_values.len()));
+        let attributes: Vec<i16> = set.iter().map(|place| scan.attributes[*place]).collect();
         let scan = Scan::of(scan, operands_and_values, node, 0)?;
+        let set = set.into_iter().zip(attributes).filter_map(|(place, attribute)| {
+            let column = scan.table().column(attribute)?;
+            let (encoder, decoder) = (Encoder::new(column.type_oid, column.modifier), Decoder::new(column.type_oid));
+            Some(Set { place, encoder, decoder })
+        });
+        let set = set.collect();
         Ok(Direct { op, key, set, counted, values, scan, done: false })
     }
 
@@ -96,15 +126,10 @@ impl Direct {
     }
 
     fn change_all(&mut self, node: ScanNode<'_>) -> Result<u64> {
-        let after: Vec<Value> = self.values.iter().map(|value| node.evaluate(value)).collect();
+        let after: Vec<Value> = self.values.iter().map(|value| node.cell(value)).collect();
         let (table, fields) = (self.scan.table(), self.scan.fields());
-        let write = Write {
-            object: table.object.name.clone(),
-            op: self.op,
-            fields: self.set.iter().map(|at| fields[*at].clone()).collect(),
-            by: None,
-            skip_duplicates: false,
-        };
+        let set = self.set.iter().map(|set| fields[set.place].clone()).collect();
+        let write = Write::new(&table.object.name, self.op, set);
         let mut writer = Writer::open(table, node.user(), write, Vec::new(), self.scan.meter())?;
         let limits = writer.limits;
         let mut seen = HashSet::new();
@@ -122,11 +147,17 @@ impl Direct {
                 } else if self.op == Op::Delete {
                     Todo::Change(Change { key: key.clone(), cells: Vec::new() })
                 } else {
-                    let cells = self.set.iter().zip(&after).enumerate();
-                    let cells = cells.map(|(at, (place, after))| (at, record[*place].clone(), after.clone()));
+                    let set = self.set.iter_mut();
+                    let before: Result<Vec<_>> =
+                        node.for_this_row(|| set.map(|set| set.shown(&record[set.place])).collect());
+                    let before = before.map_err(|error| writer.misfit(error, batch.len()))?;
+                    let cells = before.into_iter().zip(&after).enumerate();
+                    let cells = cells.map(|(at, (before, after))| (at, before, after.clone()));
                     let same = |field: &Field, one: &Value, other: &Value| writer.same(field, one, other);
                     let change = writer.write.changed(key, cells, same);
-                    change.map_err(|error| writer.misfit(error, batch.len()))?.map_or(Todo::Nothing(key.clone()), Todo::Change)
+                    change
+                        .map_err(|error| writer.misfit(error, batch.len()))?
+                        .map_or(Todo::Nothing(key.clone()), Todo::Change)
                 };
                 bytes += todo.weight();
                 batch.push(todo);

@@ -64,66 +64,71 @@ pub fn raise(error: &Error) -> ! {
 }
 
 /// Says in errors of Postgres's own which column was being filled.
-pub struct Trail(Box<TrailParts>);
-
-struct TrailParts {
-    callback: pg_sys::ErrorContextCallback,
-    columns: Vec<Context>,
+pub struct Trail {
+    /// In Postgres's memory: an error that unwinds through the trail's owner is raised anew further up.
+    callback: *mut pg_sys::ErrorContextCallback,
+    columns: Vec<*mut Context>,
 }
 
 impl Trail {
-    /// For these columns of a foreign table. The texts live in the current memory context: it must outlive
-    /// the trail.
+    /// For these columns of a foreign table. What is needed to report an error lives in the current memory context.
     pub fn new<'a>(schema: &str, table: &str, columns: impl IntoIterator<Item = &'a str>) -> Self {
         let context = |column| {
             let line = format!("column \"{column}\" of foreign table \"{table}\"");
-            Context::new(Some(&line), Some(schema), Some(table), Some(column))
+            in_postgres(Context::new(Some(&line), Some(schema), Some(table), Some(column)))
         };
         let columns = columns.into_iter().map(context).collect();
-        let callback = pg_sys::ErrorContextCallback {
+        let callback = in_postgres(pg_sys::ErrorContextCallback {
             previous: ptr::null_mut(),
             callback: Some(add_context),
             arg: ptr::null_mut(),
-        };
-        Trail(Box::new(TrailParts { callback, columns }))
+        });
+        Trail { callback, columns }
     }
 
     /// From here on errors name the column set by [`Trail::at`]. An error that passes by finds the stack put
     /// right by whoever catches it.
     pub fn enter(&mut self) {
-        // SAFETY: the one thread that runs Postgres code; the callback stays where it is while the trail
-        // lives, which is longer than an error of its statement is being reported.
+        // SAFETY: the one thread that runs Postgres code; the callback is in memory that lives until an error of its
+        // statement has been reported.
         unsafe {
-            self.0.callback.previous = pg_sys::error_context_stack;
-            pg_sys::error_context_stack = &raw mut self.0.callback;
+            (*self.callback).previous = pg_sys::error_context_stack;
+            pg_sys::error_context_stack = self.callback;
         }
     }
 
     pub fn at(&mut self, column: usize) {
-        self.0.callback.arg = (&raw const self.0.columns[column]).cast_mut().cast();
+        // SAFETY: the callback is live as long as the trail.
+        unsafe { (*self.callback).arg = self.columns[column].cast() };
     }
 
     pub fn leave(&mut self) {
         // SAFETY: what `enter` put on top is taken off again.
-        unsafe { pg_sys::error_context_stack = self.0.callback.previous };
+        unsafe { pg_sys::error_context_stack = (*self.callback).previous };
     }
 }
 
 /// Runs `work`. If an error of Postgres's own ends it (a cancel, a timeout), `detail` gives the error's DETAIL.
 pub fn detail_on_interrupt<T>(detail: &dyn Fn() -> Option<String>, work: impl FnOnce() -> T) -> T {
+    /// Takes the callback off again, also when `work` unwinds: the error is then raised anew by whoever catches it
+    /// first, with the same DETAIL, when this frame is gone.
+    struct Pushed(*mut pg_sys::ErrorContextCallback);
+    impl Drop for Pushed {
+        fn drop(&mut self) {
+            // SAFETY: the one thread that runs Postgres code; what was put on top is taken off.
+            unsafe { pg_sys::error_context_stack = self.0 };
+        }
+    }
+    // SAFETY: reads a global of the one thread that runs Postgres code.
+    let pushed = Pushed(unsafe { pg_sys::error_context_stack });
     let mut callback = pg_sys::ErrorContextCallback {
-        // SAFETY: reads a global of the one thread that runs Postgres code.
-        previous: unsafe { pg_sys::error_context_stack },
+        previous: pushed.0,
         callback: Some(add_detail),
         arg: (&raw const detail).cast_mut().cast(),
     };
-    // SAFETY: the callback stays where it is until `work` is done; if that unwinds, whoever catches the error puts the
-    // stack back, and no other error is raised before.
+    // SAFETY: the callback stays where it is until `pushed` is dropped.
     unsafe { pg_sys::error_context_stack = &raw mut callback };
-    let done = work();
-    // SAFETY: what was put on top is taken off again.
-    unsafe { pg_sys::error_context_stack = callback.previous };
-    done
+    work()
 }
 
 #[pg_guard]

@@ -91,12 +91,34 @@ impl<'e> ScanNode<'e> {
 
     /// The value of one of this scan's expressions.
     pub fn evaluate(self, expression: &Expression) -> Value {
+        let (datum, null) = self.datum(expression);
+        // SAFETY: the datum is of the expression's type.
+        unsafe { datum::to_value(datum, null, expression.type_oid) }
+    }
+
+    /// The value of one of this scan's expressions, as a column of the expression's type would hold it.
+    pub fn cell(self, expression: &Expression) -> Value {
+        let (datum, null) = self.datum(expression);
+        // SAFETY: the datum is of the expression's type.
+        unsafe { Decoder::new(expression.type_oid).decode(datum, null) }
+    }
+
+    fn datum(self, expression: &Expression) -> (Datum, bool) {
         let mut null = false;
         let context = self.node().ss.ps.ps_ExprContext;
         // SAFETY: an expression made for this node, in this node's context.
         let datum = unsafe { pg_sys::ExecEvalExprSwitchContext(expression.state, context, &mut null) };
-        // SAFETY: the datum is of the expression's type.
-        unsafe { datum::to_value(datum, null, expression.type_oid) }
+        (datum, null)
+    }
+
+    /// Runs `work` with memory that lasts until the next row.
+    pub fn for_this_row<T>(self, work: impl FnOnce() -> T) -> T {
+        // SAFETY: a scan that the executor has set up has an expression context.
+        let memory = unsafe { (*self.node().ss.ps.ps_ExprContext).ecxt_per_tuple_memory };
+        // SAFETY: nothing of the row before is in use any more.
+        unsafe { pg_sys::MemoryContextReset(memory) };
+        // SAFETY: a live context.
+        unsafe { memory::within(memory, work) }
     }
 
     /// Counts records that the scan has changed for the command tag, and as its rows for EXPLAIN ANALYZE.

@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 
 use super::catalog::{Column, Table};
 use super::datum::{Decoder, Encoder};
-use super::executor::{OldRow, Slot};
+use super::executor::Slot;
 use super::modify_plan::ModifyPlan;
 use super::write::{Now, Todo, Writer};
 use crate::error::{Error, Kind, Result};
@@ -55,7 +55,7 @@ struct Input {
     decoder: Decoder,
     /// Its place in the rows of the plan, and in the rows of the table.
     plan_place: i16,
-    /// Whether the statement gives it a value.
+    /// Whether the statement gives it a value, NULL included.
     given: bool,
 }
 
@@ -77,7 +77,8 @@ impl Modify {
             let plan_place = if plan.op == Op::Update { i16::try_from(at + 1).ok()? } else { attribute };
             Some(Input { attribute, decoder: Decoder::new(column.type_oid), plan_place, given })
         };
-        let mut inputs: Vec<_> = plan.given.iter().copied().enumerate().filter_map(|it| input(it, true)).collect();
+        let given = plan.given.iter().copied().enumerate();
+        let mut inputs: Vec<_> = given.filter_map(|it| input(it, !plan.defaulted.contains(&it.1))).collect();
         if plan.touched && plan.op != Op::Delete {
             let others = table.columns().iter().map(|column| column.attribute);
             let others = others.filter(|attribute| !plan.given.contains(attribute));
@@ -181,13 +182,9 @@ impl Modify {
         if self.writer.is_none() {
             let object = &self.table.object;
             let field = |attribute: i16| self.table.column(attribute).map(|column| object.fields[column.field].clone());
-            let write = Write {
-                object: object.name.clone(),
-                op: self.plan.op,
-                fields: self.inputs.iter().filter_map(|input| field(input.attribute)).collect(),
-                by: None,
-                skip_duplicates: self.plan.skip_duplicates,
-            };
+            let fields = self.inputs.iter().filter_map(|input| field(input.attribute)).collect();
+            let mut write = Write::new(&object.name, self.plan.op, fields);
+            write.skip_duplicates = self.plan.skip_duplicates;
             let key = self.table.key().map(|key| key.attribute);
             let returning = self.plan.returning.iter().filter(|attribute| Some(**attribute) != key);
             let returning: Vec<Field> = returning.filter_map(|attribute| field(*attribute)).collect();
@@ -243,9 +240,10 @@ impl Modify {
 
     /// Makes `slot` the record as it is now, as far as anybody wants to know.
     fn fill(&mut self, slot: Slot<'_>, plan_row: Slot<'_>, now: &Now) -> Result<()> {
-        if self.plan.op == Op::Delete {
+        if self.plan.op == Op::Delete && self.plan.returns {
             let old = self.places.old_row.and_then(|at| plan_row.old_row(at, self.table.oid));
-            return old.map_or(Ok(()), |old: OldRow| slot.replace(Some(&old), |_, _| Ok(())));
+            let lost = || Error::new(Kind::Internal, "the row that was deleted did not come along");
+            return slot.replace(Some(&old.ok_or_else(lost)?), |_, _| Ok(()));
         }
         if self.outputs.is_empty() {
             return Ok(());

@@ -168,16 +168,21 @@ unsafe extern "C-unwind" fn begin_foreign_insert(
 fn insert(node: ModifyNode<'_>, target: Target<'_>) -> Result<Modify> {
     let table = Table::read(target.table())?;
     let after = table.triggers.after(Op::Insert);
+    let routed = node.plan();
+    let returns = routed.is_some_and(|plan| plan.returns());
     let plan = ModifyPlan {
         op: Op::Insert,
         // Which columns were named is not to be known here: NULL counts as unset.
         given: Vec::new(),
-        returning: modify_plan::returning(&table, Op::Insert, after || node.returns(), &Default::default()),
+        defaulted: Vec::new(),
+        returning: modify_plan::returning(&table, Op::Insert, after || returns, &Default::default()),
+        returns,
         batched: false,
         touched: true,
-        skip_duplicates: false,
+        skip_duplicates: routed.is_some_and(|plan| plan.skips_conflicts()),
     };
-    let collects = node.is_copy() && !after && !table.triggers.before(Op::Insert) && !table.computes;
+    let watched = after || table.triggers.before(Op::Insert) || table.computes || target.ends_with_trigger();
+    let collects = routed.is_none() && !watched;
     let mut modify = Modify::new(plan, target.table(), target.user(node.state()), Places::default())?;
     modify.collects = collects;
     Ok(modify)

@@ -9,7 +9,7 @@ use pgrx::{PgList, is_a, pg_sys};
 
 use super::executor::Slot;
 use super::memory::{self, c_text};
-use super::node::{self, Node};
+use super::node::{self, Node, Shape};
 use super::planner::Rel;
 use super::version;
 use crate::query::change::Op;
@@ -53,9 +53,13 @@ impl<'p> Modification<'p> {
         unsafe { (**self.root().simple_rte_array.add(relation as usize)).relid }
     }
 
+    pub fn op(self) -> Option<Op> {
+        op(self.query().commandType)
+    }
+
     /// What is done to this relation, if it is the one target of the query.
     pub fn op_on(self, relation: u32) -> Option<Op> {
-        op(self.query().commandType).filter(|_| u32::try_from(self.query().resultRelation) == Ok(relation))
+        self.op().filter(|_| u32::try_from(self.query().resultRelation) == Ok(relation))
     }
 
     pub fn returns(self) -> bool {
@@ -77,6 +81,38 @@ impl<'p> Modification<'p> {
             .filter(|entry| !entry.resjunk)
             .map(|entry| entry.resno)
             .collect()
+    }
+
+    /// The attributes that one of several rows of VALUES leaves to their default: Postgres makes NULL of it, where
+    /// the column has none.
+    pub fn defaulted(self) -> Vec<i16> {
+        // SAFETY: a query's target list holds target entries.
+        let list = unsafe { PgList::<pg_sys::TargetEntry>::from_pg(self.query().targetList) };
+        // SAFETY: live entries.
+        let entries = list.iter_ptr().map(|entry| unsafe { &*entry }).filter(|entry| !entry.resjunk);
+        // SAFETY: with live expressions.
+        let left = entries.filter(|entry| match unsafe { Node::new(entry.expr.cast()) }.map(Node::shape) {
+            Some(Shape::Column { relation, attribute }) => self.leaves_default(relation, attribute),
+            _ => false,
+        });
+        left.map(|entry| entry.resno).collect()
+    }
+
+    /// Whether a column of VALUES has a NULL that nobody wrote: it has no place in the statement's text.
+    fn leaves_default(self, relation: u32, attribute: i16) -> bool {
+        // SAFETY: the relations of the query are counted from 1.
+        let entry = unsafe { &**self.root().simple_rte_array.add(relation as usize) };
+        if entry.rtekind != pg_sys::RTEKind::RTE_VALUES {
+            return false;
+        }
+        // SAFETY: a list of lists of live expressions.
+        let rows = unsafe { PgList::<pg_sys::List>::from_pg(entry.values_lists) };
+        let Ok(at) = usize::try_from(attribute - 1) else { return false };
+        rows.iter_ptr().any(|row| {
+            // SAFETY: likewise.
+            let cell = unsafe { node::nodes(row) }.get(at).copied();
+            cell.is_some_and(Node::is_unwritten_null)
+        })
     }
 
     /// The attributes that an UPDATE sets.
@@ -198,6 +234,10 @@ impl<'p> ModifyPlanNode<'p> {
         !self.node().withCheckOptionLists.is_null()
     }
 
+    pub fn returns(self) -> bool {
+        !self.node().returningLists.is_null()
+    }
+
     /// `ON CONFLICT DO NOTHING`
     pub fn skips_conflicts(self) -> bool {
         self.node().onConflictAction == pg_sys::OnConflictAction::ONCONFLICT_NOTHING
@@ -302,16 +342,10 @@ impl<'e> ModifyNode<'e> {
         self.node().ps.state
     }
 
-    /// COPY makes a node without a plan.
-    pub fn is_copy(self) -> bool {
-        self.node().ps.plan.is_null()
-    }
-
-    /// Whether RETURNING wants the rows.
-    pub fn returns(self) -> bool {
-        let plan = self.node().ps.plan.cast::<pg_sys::ModifyTable>();
-        // SAFETY: null, or the plan of this node.
-        unsafe { plan.as_ref() }.is_some_and(|plan| !plan.returningLists.is_null())
+    /// What was planned for it; `None` for COPY.
+    pub fn plan(self) -> Option<ModifyPlanNode<'e>> {
+        // SAFETY: null, or the plan of this node, which lives as long.
+        unsafe { ModifyPlanNode::new(self.node().ps.plan.cast()) }
     }
 
     /// Where its rows come from.
@@ -374,6 +408,16 @@ impl<'e> Target<'e> {
     pub unsafe fn kept<T>(self) -> Option<&'e mut T> {
         // SAFETY: by the contract above; it lives as long as the executor's memory.
         unsafe { self.info().ri_FdwState.cast::<T>().as_mut() }
+    }
+
+    /// Whether a trigger runs after COPY or INSERT, here or for the partitioned table that rows come from.
+    pub fn ends_with_trigger(self) -> bool {
+        let fires = |info: &pg_sys::ResultRelInfo| {
+            // SAFETY: null, or a live description of triggers.
+            unsafe { info.ri_TrigDesc.as_ref() }.is_some_and(|triggers| triggers.trig_insert_after_statement)
+        };
+        // SAFETY: null, or the live target that rows are routed from.
+        fires(self.info()) || unsafe { self.info().ri_RootResultRelInfo.as_ref() }.is_some_and(fires)
     }
 
     /// Whether it is written to by another part of the statement already.

@@ -22,8 +22,12 @@ pub struct ModifyPlan {
     pub op: Op,
     /// The attributes that the statement gives a value.
     pub given: Vec<i16>,
+    /// Those of them whose NULL stands for DEFAULT.
+    pub defaulted: Vec<i16>,
     /// The attributes that are wanted of the record as the API has it afterwards.
     pub returning: Vec<i16>,
+    /// Whether the statement returns rows.
+    pub returns: bool,
     /// Whether rows are read ahead and sent in batches.
     pub batched: bool,
     /// Whether other attributes too may have got a value on the way, by a trigger or a generated column.
@@ -50,7 +54,7 @@ pub fn row_identity(modification: Modification<'_>, relation: u32, table: pg_sys
             .table(&table.schema, &table.name)
     })?;
     modification.ask(relation, key.attribute, (key.type_oid, key.modifier, key.collation), &key_name(key));
-    if modification.op_on(relation) == Some(Op::Delete) && modification.returns() {
+    if modification.op() == Some(Op::Delete) && modification.returns() {
         modification.ask(relation, 0, (pg_sys::RECORDOID, -1, pg_sys::InvalidOid), OLD_ROW);
     }
     Ok(())
@@ -62,7 +66,10 @@ pub fn instead_of_row(rel: Rel<'_>, table: &Table) -> Option<BTreeSet<i32>> {
     let modification = rel.modification()?;
     let op = modification.op_on(rel.number())?;
     let fires = table.triggers.before(op) || table.triggers.after(op);
-    if fires || table.computes || modification.checks() || modification.tested(rel.number()).contains(&0) {
+    let conditions = rel.restrictions().into_iter().chain(rel.join_conditions());
+    let conditions: Vec<_> = conditions.filter_map(|restriction| restriction.condition()).collect();
+    let tests_row = modification.tested(rel.number()).contains(&0) || rel.attributes(&conditions).contains(&0);
+    if fires || table.computes || modification.checks() || tests_row {
         return None;
     }
     let mut needed = modification.used(rel.number());
@@ -97,6 +104,8 @@ pub fn plan(
     Ok(ModifyPlan {
         op,
         given,
+        defaulted: if op == Op::Insert { modification.defaulted() } else { Vec::new() },
+        returns: node.returns(),
         returning: returning(&table, op, everything, &node.returned(target, relation)),
         batched: node.has_one_target() && !touched && !node.checks(),
         touched,

@@ -162,6 +162,20 @@ impl<'p> Node<'p> {
         None
     }
 
+    /// Whether this is a NULL that stands nowhere in the statement's text, perhaps within a cast to a domain.
+    pub fn is_unwritten_null(self) -> bool {
+        if self.is(pg_sys::NodeTag::T_CoerceToDomain) {
+            // SAFETY: the tag was just tested.
+            let cast = unsafe { self.cast::<pg_sys::CoerceToDomain>() };
+            return Self::child(cast.arg).is_some_and(Node::is_unwritten_null);
+        }
+        // SAFETY: the tag is tested first.
+        self.is(pg_sys::NodeTag::T_Const) && unsafe { self.cast::<pg_sys::Const>() }.constisnull && {
+            // SAFETY: likewise.
+            unsafe { self.cast::<pg_sys::Const>() }.location < 0
+        }
+    }
+
     pub fn type_oid(self) -> pg_sys::Oid {
         // SAFETY: a live expression node.
         unsafe { pg_sys::exprType(self.as_ptr()) }

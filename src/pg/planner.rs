@@ -66,6 +66,12 @@ impl<'p> Rel<'p> {
         unsafe { named(self.number(), expressions.iter().map(|expression| expression.as_ptr())) }
     }
 
+    /// The conditions that tell which rows of other relations go with its rows.
+    pub fn join_conditions(self) -> Vec<Restriction<'p>> {
+        // SAFETY: the join clauses of a live relation.
+        unsafe { restrictions(self.rel().joininfo) }
+    }
+
     /// The query, if it modifies.
     pub fn modification(self) -> Option<Modification<'p>> {
         // SAFETY: a live planner run.

@@ -52,8 +52,8 @@ fn upsert_into(table: &Table, key: &str, records: &str) -> Result<Vec<Option<Now
         rows.push(row);
     }
     let fields = columns.iter().map(|column| table.object.fields[column.field].clone()).collect();
-    let object = table.object.name.clone();
-    let write = Write { object, op: Op::Upsert, fields, by: Some(0), skip_duplicates: false };
+    let mut write = Write::new(&table.object.name, Op::Upsert, fields);
+    write.by = Some(0);
     // SAFETY: reads the backend's current user.
     let user = unsafe { pg_sys::GetUserId() };
     let mut writer = Writer::open(table, user, write, Vec::new(), Arc::default())?;

@@ -50,6 +50,8 @@ pub struct Write {
     pub by: Option<usize>,
     /// Whether a record that is there already is passed over, as if it were gone.
     pub skip_duplicates: bool,
+    /// Whether two of the fields are one, shown by two columns.
+    twins: bool,
 }
 
 /// What one record is to become.
@@ -90,6 +92,39 @@ pub struct Written {
 }
 
 impl Write {
+    pub fn new(object: &str, op: Op, fields: Vec<Field>) -> Write {
+        let mut names: Vec<_> = fields.iter().map(|field| field.name.to_ascii_lowercase()).collect();
+        names.sort();
+        let twins = names.windows(2).any(|pair| pair[0] == pair[1]);
+        Write { object: object.to_owned(), op, fields, by: None, skip_duplicates: false, twins }
+    }
+
+    /// Sends no field twice, though two columns may show it.
+    ///
+    /// Errors: 0A000 if they have different values.
+    fn once(&self, mut change: Change) -> Result<Change> {
+        if !self.twins {
+            return Ok(change);
+        }
+        let name = |at: usize| self.fields[at].name.to_ascii_lowercase();
+        let mut at = 0;
+        while at < change.cells.len() {
+            let (place, value) = &change.cells[at];
+            match change.cells[..at].iter().find(|(other, _)| name(*other) == name(*place)) {
+                None => at += 1,
+                Some((_, same)) if same == value => drop(change.cells.remove(at)),
+                Some(_) => {
+                    let field = &self.fields[*place].name;
+                    let message = format!("two columns show the field {field}, and are given different values");
+                    return Err(Error::new(Kind::NotSupported, message)
+                        .hint("Give only one of them a value.")
+                        .column(field));
+                }
+            }
+        }
+        Ok(change)
+    }
+
     /// The change that creates a record. What is NULL in a field that cannot be created is taken as unset.
     ///
     /// Errors: 428C9 if a field that cannot be created has a value.
@@ -103,7 +138,7 @@ impl Write {
                 return Err(read_only(field, "create"));
             }
         }
-        Ok(change)
+        self.once(change)
     }
 
     /// The change that creates a record, or updates the one with the same value in the field that `by` says.
@@ -132,7 +167,7 @@ impl Write {
         let readable_only = |(place, _): &&(usize, Value)| *place != at && !writable(&self.fields[*place]);
         match change.cells.iter().find(readable_only) {
             Some((place, _)) => Err(read_only(&self.fields[*place], "create")),
-            None => Ok(change),
+            None => self.once(change),
         }
     }
 
@@ -157,6 +192,7 @@ impl Write {
             }
             change.cells.push((at, after));
         }
+        let change = self.once(change)?;
         Ok((!change.cells.is_empty()).then_some(change))
     }
 }
@@ -201,7 +237,7 @@ mod tests {
             field("CreatedDate", false, ""),
             field("Owner", false, "create"),
         ];
-        Write { object: "Contact".to_owned(), op, fields, by: None, skip_duplicates: false }
+        Write::new("Contact", op, fields)
     }
 
     fn changed(cells: &[(usize, &str, &str)]) -> Result<Option<Change>> {

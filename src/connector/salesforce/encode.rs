@@ -33,15 +33,20 @@ fn kept<'v>(field: &Field, value: &'v Value) -> Cow<'v, Value> {
         Value::Text(text) if text.is_empty() => Value::Null,
         Value::List(items) if items.is_empty() => Value::Null,
         Value::Null if field.remote_type == "boolean" => Value::Bool(false),
-        Value::Instant(micros) if !matches!(*micros, i64::MIN | i64::MAX) => Value::Instant(to_millis(*micros)),
-        Value::Time(micros) => Value::Time(to_millis(*micros)),
+        Value::Instant(micros) if !matches!(*micros, i64::MIN | i64::MAX) => {
+            Value::Instant(to_millis(*micros, POSTGRES_EPOCH))
+        }
+        Value::Time(micros) => Value::Time(to_millis(*micros, 0)),
         _ => return Cow::Borrowed(value),
     })
 }
 
-/// The nearest whole millisecond, in microseconds; halves go away from zero.
-fn to_millis(micros: i64) -> i64 {
-    let rest = micros % 1_000;
+/// 2000-01-01, from which Postgres counts, and so rounds.
+const POSTGRES_EPOCH: i64 = 10_957 * DAY_MICROS;
+
+/// The nearest whole millisecond, in microseconds; halves go away from `zero`.
+fn to_millis(micros: i64, zero: i64) -> i64 {
+    let rest = micros.saturating_sub(zero) % 1_000;
     micros - rest + if rest.abs() >= 500 { 1_000 * rest.signum() } else { 0 }
 }
 
@@ -116,6 +121,7 @@ fn choices(field: &Field, items: &[Value]) -> Result<String> {
         Value::Text(text) => {
             Err(malformed(field, &format!("\"{text}\" is no choice of a picklist: it has a semicolon")))
         }
+        Value::List(_) => Err(malformed(field, "a list of lists is no list of choices")),
         _ => Err(malformed(field, "NULL is no choice of a picklist")),
     };
     Ok(items.iter().map(choice).collect::<Result<Vec<_>>>()?.join(";"))

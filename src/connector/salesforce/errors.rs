@@ -121,6 +121,7 @@ fn column_of(api: &ApiError, text: &str) -> Option<String> {
     };
     match api.error_code.as_str() {
         "INVALID_FIELD" => named("No such column '", '\'').or_else(|| named("field '", '\'')),
+        "DUPLICATE_VALUE" => named("duplicate value found: ", ' '),
         "REQUIRED_FIELD_MISSING" if api.fields.is_empty() => {
             named("missing: [", ']').filter(|names| !names.contains(','))
         }

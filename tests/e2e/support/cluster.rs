@@ -30,14 +30,19 @@ impl Cluster {
     }
 
     pub fn connect(&self, database: &str, user: &str, password: &str) -> Result<postgres::Client, postgres::Error> {
-        postgres::Config::new()
+        self.config(database, user, password).connect(NoTls)
+    }
+
+    pub fn config(&self, database: &str, user: &str, password: &str) -> postgres::Config {
+        let mut config = postgres::Config::new();
+        config
             .host(&self.host)
             .port(self.port)
             .user(user)
             .password(password)
             .dbname(database)
-            .application_name("sequin_fdw tests")
-            .connect(NoTls)
+            .application_name("sequin_fdw tests");
+        config
     }
 }
 

@@ -1,5 +1,7 @@
 //! An error as a client sees it, with all its fields.
 
+use postgres::error::DbError;
+
 #[derive(Clone, Debug, Default)]
 pub struct Failure {
     pub code: String,
@@ -15,20 +17,25 @@ pub struct Failure {
 
 impl Failure {
     pub fn of(error: &postgres::Error) -> Failure {
-        let text = |text: Option<&str>| text.map(str::to_owned);
         match error.as_db_error() {
-            Some(db) => Failure {
-                code: db.code().code().to_owned(),
-                message: db.message().to_owned(),
-                detail: text(db.detail()),
-                hint: text(db.hint()),
-                context: text(db.where_()),
-                schema: text(db.schema()),
-                table: text(db.table()),
-                column: text(db.column()),
-            },
+            Some(db) => Failure::reported(db),
             // The connection itself is gone.
             None => Failure { message: error.to_string(), ..Failure::default() },
+        }
+    }
+
+    /// An error or a notice of the server.
+    pub fn reported(db: &DbError) -> Failure {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Failure {
+            code: db.code().code().to_owned(),
+            message: db.message().to_owned(),
+            detail: text(db.detail()),
+            hint: text(db.hint()),
+            context: text(db.where_()),
+            schema: text(db.schema()),
+            table: text(db.table()),
+            column: text(db.column()),
         }
     }
 

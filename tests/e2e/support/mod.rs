@@ -3,17 +3,20 @@
 mod cluster;
 mod copy;
 mod failure;
+mod notices;
 mod process;
 mod session;
 mod world;
+mod writes;
 
 pub use copy::Copy;
 pub use failure::Failure;
 pub use process::Process;
 pub use session::{Session, sorted};
 pub use world::World;
+pub use writes::{fields, fields_sent};
 
-pub use sandbox::{Action, Config, Fault, Sandbox};
+pub use sandbox::{Action, Config, DanglingReference, Fault, Sandbox};
 
 /// Whether this is a hint, detail or the like that says something.
 pub fn says(text: &Option<String>) -> bool {

@@ -1,5 +1,7 @@
 //! A connection that speaks in texts: rows are cells of text or NULL.
 
+use std::io::Write;
+
 use postgres::{Client, SimpleQueryMessage};
 
 use super::failure::Failure;
@@ -78,6 +80,30 @@ impl Session {
     #[track_caller]
     pub fn pid(&mut self) -> i32 {
         self.number("SELECT pg_backend_pid()") as i32
+    }
+
+    /// Runs one statement and returns the number of rows in its command tag.
+    #[track_caller]
+    pub fn count(&mut self, sql: &str) -> u64 {
+        match self.client.execute(sql, &[]) {
+            Ok(count) => count,
+            Err(error) => panic!("{sql}\n{:#?}", Failure::of(&error)),
+        }
+    }
+
+    /// `COPY … FROM STDIN` of these lines; the number of rows in its command tag.
+    pub fn try_copy(&mut self, sql: &str, lines: &str) -> Result<u64, Box<Failure>> {
+        let mut copy = || {
+            let mut writer = self.client.copy_in(sql)?;
+            writer.write_all(lines.as_bytes()).expect("the connection takes it");
+            writer.finish()
+        };
+        copy().map_err(|error| Box::new(Failure::of(&error)))
+    }
+
+    #[track_caller]
+    pub fn copy(&mut self, sql: &str, lines: &str) -> u64 {
+        self.try_copy(sql, lines).unwrap_or_else(|failure| panic!("{sql}\n{failure:#?}"))
     }
 
     /// The client, for what goes through the extended protocol.

@@ -12,7 +12,9 @@ fn write(op: Op) -> Write {
     let mut languages = field("Languages__c", "multipicklist", Type::TextList);
     languages.capabilities.create = true;
     let fields = vec![text("LastName"), double("Score__c"), languages, text("ERP_Key__c")];
-    Write { object: "Contact".to_owned(), op, fields, by: Some(3), skip_duplicates: false }
+    let mut write = Write::new("Contact", op, fields);
+    write.by = Some(3);
+    write
 }
 
 fn change(key: &str, cells: &[(usize, Value)]) -> Change {
@@ -164,7 +166,8 @@ fn a_value_that_cannot_be_said_keeps_its_batch_back_and_nothing_is_sent() {
 fn duplicates_are_passed_over_where_the_statement_says_so() {
     let changes = [change("", &[]), change("", &[])];
     let first = list(&[refused("DUPLICATE_VALUE"), ROLLED_BACK.to_owned()]);
-    let write = Write { skip_duplicates: true, ..write(Op::Insert) };
+    let mut write = write(Op::Insert);
+    write.skip_duplicates = true;
     let (_, outcomes) = run(&write, &changes, &[first, list(&[written("003B")])]);
     assert_eq!(outcomes.unwrap(), ["gone", "written 003B None"]);
 }
