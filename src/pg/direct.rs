@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::catalog::Table;
 use super::datum::{Decoder, Encoder};
 use super::executor::{Expression, ScanNode};
-use super::modify_node::{DirectTarget, Modification};
+use super::modify_planner::{DirectTarget, Modification};
 use super::node::Node;
 use super::plan_text;
 use super::planner::Rel;

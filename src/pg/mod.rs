@@ -23,6 +23,7 @@ mod modify;
 mod modify_handler;
 mod modify_node;
 mod modify_plan;
+mod modify_planner;
 mod node;
 mod operator;
 mod plan;

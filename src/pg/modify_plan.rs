@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Column, Table};
-use super::modify_node::{Modification, ModifyPlanNode};
+use super::modify_planner::{Modification, ModifyPlanNode};
 use super::planner::Rel;
 use crate::error::{Error, Kind, Result};
 use crate::query::change::Op;
@@ -63,7 +63,7 @@ pub fn row_identity(modification: Modification<'_>, relation: u32, table: pg_sys
 /// The attributes that do for the row that core asks for when rows are changed. `None` if all of it is needed: for
 /// triggers, generated columns, a view's conditions, or because the query names it.
 pub fn instead_of_row(rel: Rel<'_>, table: &Table) -> Option<BTreeSet<i32>> {
-    let modification = rel.modification()?;
+    let modification = Modification::of(rel);
     let op = modification.op_on(rel.number())?;
     let fires = table.triggers.before(op) || table.triggers.after(op);
     let conditions = rel.restrictions().into_iter().chain(rel.join_conditions());

@@ -2,6 +2,7 @@
 //!
 //! A tree leaves Postgres once, here: what the rest of the crate sees is a [`Shape`].
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -200,4 +201,27 @@ pub fn list<T>(items: impl IntoIterator<Item = *mut T>) -> *mut pg_sys::List {
         list.push(item);
     }
     if list.is_empty() { ptr::null_mut() } else { list.into_pg() }
+}
+
+/// The attributes of a relation that expressions name; 0 stands for the whole row.
+///
+/// # Safety
+/// Each must be null, or a live expression or list of them.
+pub unsafe fn named(relation: u32, expressions: impl IntoIterator<Item = *mut pg_sys::Node>) -> BTreeSet<i32> {
+    let mut found: *mut pg_sys::Bitmapset = ptr::null_mut();
+    for expression in expressions {
+        // SAFETY: by the contract above; the set is Postgres's own to grow.
+        unsafe { pg_sys::pull_varattnos(expression, relation, &mut found) };
+    }
+    let mut named = BTreeSet::new();
+    let mut member = -1;
+    loop {
+        // SAFETY: a set that Postgres just made, or null.
+        member = unsafe { pg_sys::bms_next_member(found, member) };
+        if member < 0 {
+            return named;
+        }
+        // Members are shifted so that system columns, whose numbers are negative, fit in.
+        named.insert(member + pg_sys::FirstLowInvalidHeapAttributeNumber);
+    }
 }

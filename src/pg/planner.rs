@@ -7,8 +7,7 @@ use std::ptr::{self, NonNull};
 use pgrx::{PgList, pg_sys};
 
 use super::memory;
-use super::modify_node::{Modification, named};
-use super::node::{self, Node};
+use super::node::{self, Node, named};
 use super::version::{self, Estimate};
 
 /// A relation being planned, and the planner run that it belongs to. Valid while planning lasts.
@@ -72,10 +71,9 @@ impl<'p> Rel<'p> {
         unsafe { restrictions(self.rel().joininfo) }
     }
 
-    /// The query, if it modifies.
-    pub fn modification(self) -> Option<Modification<'p>> {
-        // SAFETY: a live planner run.
-        unsafe { Modification::new(self.root.as_ptr()) }
+    /// The planner run that it belongs to.
+    pub fn run(self) -> NonNull<pg_sys::PlannerInfo> {
+        self.root
     }
 
     /// Whether an expression is the same for all rows of a scan and can be had before the first: it names no

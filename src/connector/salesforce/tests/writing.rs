@@ -204,8 +204,12 @@ fn what_the_api_keeps_as_the_same_is_the_same() {
     assert!(same(&text, Value::text(""), Value::Null));
     assert!(same(&number, decimal("1.50"), decimal("1.5")) && same(&number, decimal("1E2"), decimal("100")));
     assert!(same(&flag, Value::Null, Value::Bool(false)));
-    assert!(same(&instant, Value::Instant(1_000_499), Value::Instant(1_000_000)));
-    assert!(!same(&instant, Value::Instant(1_000_500), Value::Instant(1_000_000)));
+    for (micros, kept) in [(1_000_000_499, 1_000_000_000), (1_000_000_500, 1_000_001_000)] {
+        // Halves go away from 2000-01-01, from which Postgres counts.
+        const MILLENNIUM: i64 = 946_684_800_000_000;
+        assert!(same(&instant, Value::Instant(MILLENNIUM + micros), Value::Instant(MILLENNIUM + kept)));
+        assert!(same(&instant, Value::Instant(MILLENNIUM - micros), Value::Instant(MILLENNIUM - kept)));
+    }
     assert!(!same(&text, Value::text("a"), Value::text("A")) && !same(&number, decimal("NaN"), decimal("0")));
     assert!(!same(&flag, Value::Null, Value::Bool(true)) && !same(&text, Value::text("0"), Value::Null));
 }
