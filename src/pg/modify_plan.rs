@@ -73,7 +73,8 @@ pub fn instead_of_row(rel: Rel<'_>, table: &Table) -> Option<BTreeSet<i32>> {
         return None;
     }
     let mut needed = modification.used(rel.number());
-    if op == Op::Delete {
+    // Since 18, RETURNING may ask an UPDATE for old values too.
+    if op == Op::Delete || cfg!(feature = "pg18") {
         needed.extend(modification.returned(rel.number()));
     }
     if op == Op::Update {

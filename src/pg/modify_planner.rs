@@ -167,8 +167,10 @@ impl<'p> Modification<'p> {
     /// the whole row.
     pub fn ask(self, relation: u32, attribute: i16, of: (pg_sys::Oid, i32, pg_sys::Oid), name: &str) {
         let (type_oid, modifier, collation) = of;
+        // Unsigned in 14, signed since.
+        let number = relation as _;
         // SAFETY: makes a node.
-        let var = unsafe { pg_sys::makeVar(relation as i32, attribute, type_oid, modifier, collation, 0) };
+        let var = unsafe { pg_sys::makeVar(number, attribute, type_oid, modifier, collation, 0) };
         // SAFETY: a live planner run, and a fresh node.
         unsafe { pg_sys::add_row_identity_var(self.root.as_ptr(), var, relation, c_text(name)) };
     }
