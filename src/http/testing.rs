@@ -284,7 +284,11 @@ pub fn gets<'a>(paths: impl IntoIterator<Item = &'a str>) -> Job<String> {
 
 /// A write that must not be sent twice.
 pub fn post(path: &str) -> Job<String> {
-    let request = Request::json(reqwest::Method::POST, path, "{}", Effect::Once);
+    write(path, Effect::Once)
+}
+
+pub fn write(path: &str, effect: Effect) -> Job<String> {
+    let request = Request::json(reqwest::Method::POST, path, "{}", effect);
     Box::new(Requests([request].into()))
 }
 

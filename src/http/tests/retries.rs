@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
+
+use crate::connector::machine::once;
+use crate::connector::wire::{Effect, Request};
 use crate::error::Kind;
 use crate::http::meter::Account;
-use crate::http::testing::{Reply, Server, Setup, gets, ok, post, run, status};
+use crate::http::testing::{Reply, Server, Setup, gets, ok, post, run, status, write};
 
 fn truncated() -> Reply {
     Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf".to_vec())
@@ -80,6 +84,47 @@ async fn a_write_that_was_surely_not_done_is_sent_again() {
     let server = Server::script([status(429), status(429), ok("done")]);
     let session = Setup::new(&server).session();
     assert_eq!(run(&session, post("/w"), &Account::default()).await.unwrap(), ["done"]);
+}
+
+#[tokio::test]
+async fn a_write_that_may_be_repeated_is_and_its_answer_says_that_it_was() {
+    let server = Server::script([dropped(), ok("done")]);
+    let session = Setup::new(&server).session();
+    let account = Account::default();
+    let request = Request::json(Method::PATCH, "/w", "{}", Effect::Repeatable);
+    let job = once(request, |response| Ok(format!("repeated: {}", response.repeated)));
+    assert_eq!(run(&session, job, &account).await.unwrap(), ["repeated: true"]);
+    let server = Server::script([status(429), ok("done")]);
+    let session = Setup::new(&server).session();
+    let request = Request::json(Method::PATCH, "/w", "{}", Effect::Repeatable);
+    let job = once(request, |response| Ok(format!("repeated: {}", response.repeated)));
+    assert_eq!(run(&session, job, &account).await.unwrap(), ["repeated: false"]);
+}
+
+#[tokio::test]
+async fn a_write_that_was_once_in_doubt_stays_so_whatever_refuses_it_later() {
+    for last in [dropped, || status(503), || status(418), || status(401)] {
+        let server = Server::script([dropped(), last(), last(), last(), last()]);
+        let session = Setup::new(&server).session();
+        let account = Account::default();
+        let error = run(&session, write("/w", Effect::Repeatable), &account).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::OutcomeUnknown, "{error}");
+        assert!(account.in_doubt());
+    }
+}
+
+#[tokio::test]
+async fn only_a_write_that_the_api_may_have_seen_is_in_doubt() {
+    for (answer, doubt) in [(dropped as fn() -> Reply, true), (|| status(429), false), (|| status(418), false)] {
+        let server = Server::start(move |_| answer());
+        let session = Setup::new(&server).session();
+        let account = Account::default();
+        assert!(run(&session, post("/w"), &account).await.is_err());
+        assert_eq!(account.in_doubt(), doubt);
+        let account = Account::default();
+        assert!(run(&session, gets(["/r"]), &account).await.is_err());
+        assert!(!account.in_doubt());
+    }
 }
 
 #[tokio::test]
