@@ -93,7 +93,7 @@ struct Batch<W> {
     unreadable: u32,
     max_retries: u32,
     effect: Effect,
-    /// Whether the same batch was sent before and perhaps done.
+    /// Whether the same batch was sent before and perhaps done. Once so, no later answer but success ends the doubt.
     repeated: bool,
     state: State,
 }
@@ -115,6 +115,7 @@ impl<W: Wording> Machine for Batch<W> {
             (State::Sent, Some(response)) => match self.settle(&response) {
                 Ok(Some(wait)) => return Ok(Step::Sleep(wait)),
                 Ok(None) => {}
+                Err(error) if error.kind() == Kind::OutcomeUnknown => return Err(error),
                 Err(error) => self.doubt(error)?,
             },
             (State::Looking, Some(response)) => self.seen(&response)?,
@@ -138,7 +139,8 @@ impl<W: Wording> Machine for Batch<W> {
         }
         self.state = State::Sent;
         let words: Vec<_> = pending.iter().map(|at| self.words[*at].as_str()).collect();
-        let request = self.wording.request(&self.write, &words);
+        let mut request = self.wording.request(&self.write, &words);
+        request.in_doubt = self.repeated;
         self.effect = request.effect;
         Ok(Step::Send(request))
     }
@@ -163,7 +165,8 @@ impl<W: Wording> Batch<W> {
                 *answer = Answer::Gone;
             }
         }
-        let repeated = std::mem::take(&mut self.repeated) || response.repeated;
+        self.repeated |= response.repeated;
+        let repeated = self.repeated;
         // What was done without an answer finds nothing when it is done again.
         let deleted = repeated && self.write.op == Op::Delete && answers.iter().all(|it| matches!(it, Answer::Gone));
         let refused = answers.iter().any(|it| matches!(it, Answer::Refused(_)));
@@ -198,7 +201,16 @@ impl<W: Wording> Batch<W> {
         }
         self.busy += u32::from(wait.is_some());
         self.give_up_if_refused();
-        Ok(wait)
+        self.refusal_in_doubt().map_or(Ok(wait), Err)
+    }
+
+    /// A refusal now does not tell what became of the batch when it was sent before.
+    fn refusal_in_doubt(&self) -> Option<Error> {
+        let refused = self.outcomes.iter().flatten().find_map(|outcome| match outcome {
+            Outcome::Refused(error) => Some(error),
+            _ => None,
+        });
+        refused.filter(|_| self.repeated).map(Error::outcome_unknown)
     }
 
     /// A record that is refused for good keeps back those that were rolled back with it.
@@ -222,7 +234,7 @@ impl<W: Wording> Batch<W> {
             self.outcomes[at] = Some(if found { Outcome::Refused(error) } else { Outcome::Gone });
         }
         self.give_up_if_refused();
-        Ok(())
+        self.refusal_in_doubt().map_or(Ok(()), Err)
     }
 
     /// An answer without sense: the batch may be done or not.

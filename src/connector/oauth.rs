@@ -23,6 +23,7 @@ pub fn token_request(path: &str, form: &[(&str, &str)], effect: Effect) -> Reque
         authorized: false,
         effect,
         any_answer: false,
+        in_doubt: false,
     }
 }
 

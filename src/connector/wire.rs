@@ -28,6 +28,8 @@ pub struct Request {
     pub effect: Effect,
     /// Whether a refusal is an answer too, for whoever sent it to read.
     pub any_answer: bool,
+    /// Whether what it asks for may be done already: the same was sent before, and its answer made no sense.
+    pub in_doubt: bool,
 }
 
 /// What a request does at the API, and so whether it may be sent again after its answer was lost.
@@ -61,6 +63,7 @@ impl Request {
             authorized: true,
             effect: Effect::None,
             any_answer: false,
+            in_doubt: false,
         }
     }
 

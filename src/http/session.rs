@@ -88,6 +88,7 @@ impl Session {
     {
         let mut last = None;
         let mut asked = None;
+        let mut doubt = false;
         loop {
             let step = step(&mut job, last.take()).map_err(|error| match asked.take() {
                 Some(label) => error.request(label),
@@ -96,10 +97,15 @@ impl Session {
             match step {
                 Step::Send(request) => {
                     let response = self.answer(&request, account).await?;
+                    doubt = response.repeated || request.in_doubt;
                     asked.clone_from(&response.request);
                     last = Some(response);
                 }
-                Step::Sleep(time) => tokio::time::sleep(time).await,
+                Step::Sleep(time) => {
+                    // What was answered is known, unless it was sent twice.
+                    account.set_doubt(doubt);
+                    tokio::time::sleep(time).await;
+                }
                 Step::Yield(result) => sink(result).await?,
                 Step::Done => return Ok(()),
             }
@@ -108,8 +114,8 @@ impl Session {
 
     /// Sends a request; once more with a new token, if the first one is worn out.
     async fn answer(&self, request: &Request, account: &Account) -> Result<Response> {
-        let mut doubt = false;
-        account.set_doubt(false);
+        let mut doubt = request.in_doubt;
+        account.set_doubt(doubt);
         if !request.authorized {
             return self.courier.deliver(request, None, account, &mut doubt).await.map_err(Denial::refused);
         }

@@ -135,7 +135,7 @@ impl Direct {
         let mut seen = HashSet::new();
         let (mut batch, mut bytes, mut changed) = (Vec::new(), 0, 0);
         loop {
-            let record = self.scan.record(node)?;
+            let record = self.scan.record(node).map_err(|error| writer.before(error))?;
             let ended = record.is_none();
             if let Some(record) = record {
                 let Value::Text(key) = &record[self.key] else {

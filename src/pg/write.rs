@@ -209,7 +209,8 @@ impl Writer {
         self.before(error.detail(format!("It happened with {of} of the statement.")))
     }
 
-    fn before(&self, error: Error) -> Error {
+    /// Says how many records were written before it happened.
+    pub fn before(&self, error: Error) -> Error {
         match self.written {
             0 => error,
             1 => error.detail("One record was written before, and stays."),

@@ -23,6 +23,7 @@ mod tables;
 mod tls;
 mod traps;
 mod types;
+mod write_faults;
 mod writing;
 mod writing_aborts;
 mod writing_errors;

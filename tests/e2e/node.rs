@@ -1,4 +1,5 @@
-//! A low-code tool's connection: node-postgres over SSL and SCRAM, as a role that is no superuser.
+//! Clients that know nothing of foreign tables (a low-code tool, an ORM, a database browser): node-postgres over SSL and SCRAM, as
+//! a role that is no superuser.
 
 use std::process::Command;
 
@@ -28,6 +29,7 @@ fn node_postgres_over_ssl_and_scram() {
         )
         .env("SEQUIN_NODE_CA", cluster.directory.join("server.crt"))
         .env("SEQUIN_ACCOUNT", world.sandbox.id("Account", 0))
+        .env("SEQUIN_SANDBOX", world.sandbox.url())
         .output()
         .expect("node runs");
     let report = String::from_utf8_lossy(&output.stdout);

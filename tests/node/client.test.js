@@ -1,20 +1,11 @@
 // What a low-code tool does with its "PostgreSQL connector": node-postgres over SSL and SCRAM, as a role that is no superuser.
-//
-// SEQUIN_NODE_URL is the connection string and SEQUIN_NODE_CA the file of the server's certificate; SEQUIN_ACCOUNT is the id of an
-// account with more than a hundred contacts, as `sf.contact` and `sf.account` show them.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import pg from "pg";
+import { account, connect, sending, settings } from "./connection.js";
 
-const account = process.env.SEQUIN_ACCOUNT;
-const settings = {
-  connectionString: process.env.SEQUIN_NODE_URL,
-  ssl: { ca: readFileSync(process.env.SEQUIN_NODE_CA, "utf8"), rejectUnauthorized: true },
-};
-const pool = new pg.Pool({ ...settings, max: 4 });
-after(() => pool.end());
+const pool = connect();
 
 test("the connection is encrypted, by password, and of no superuser", async () => {
   const { rows } = await pool.query(
@@ -141,4 +132,121 @@ test("statement_timeout of the client ends a query", async () => {
   await client.connect();
   await assert.rejects(client.query("select count(*) from sf.contact"), (error) => error.code === "57014");
   await client.end();
+});
+
+test("a form inserts, and shows the record as it now is", async () => {
+  const email = "form.insert@example.com";
+  const values = [account, "Ada", "Lovelace", email, "12.500000", ["English", "Deutsch"], true, "1815-12-10", null];
+  const { result, writes } = await sending(email, () =>
+    pool.query(
+      "insert into sf.contact (account_id, first_name, last_name, email, score__c, languages__c, do_not_call, birthdate, title) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning *",
+      values,
+    ),
+  );
+  assert.equal(result.rowCount, 1);
+  const [row] = result.rows;
+  assert.match(row.id, /^003\w{15}$/);
+  assert.equal(row.name, "Ada Lovelace");
+  assert.equal(row.account_id, account);
+  assert.equal(Number(row.score__c), 12.5);
+  assert.deepEqual(row.languages__c, ["English", "Deutsch"]);
+  assert.equal(row.do_not_call, true);
+  assert.ok(row.birthdate instanceof Date && row.birthdate.getFullYear() === 1815);
+  assert.ok(Math.abs(Date.now() - row.created_date.getTime()) < 60_000);
+  assert.equal(row.is_deleted, false);
+  assert.equal(row.title, null);
+  assert.deepEqual(writes, [
+    {
+      method: "POST",
+      records: [
+        {
+          AccountId: account,
+          FirstName: "Ada",
+          LastName: "Lovelace",
+          Email: email,
+          Score__c: 12.5,
+          Languages__c: "English;Deutsch",
+          DoNotCall: true,
+          Birthdate: "1815-12-10",
+          Title: null,
+        },
+      ],
+    },
+  ]);
+  const { rows } = await pool.query("select * from sf.contact where id = $1", [row.id]);
+  assert.deepEqual(rows, [row]);
+});
+
+test("a form updates what was edited", async () => {
+  const inserted = await pool.query("insert into sf.contact (last_name, title) values ($1, $2) returning id", ["Form update", "Before"]);
+  const { id } = inserted.rows[0];
+  const save = (title, department) =>
+    sending(id, () => pool.query("update sf.contact set title = $1, department = $2 where id = $3", [title, department, id]));
+  const both = await save("After", "Sales");
+  assert.equal(both.result.rowCount, 1);
+  assert.deepEqual(both.writes, [{ method: "PATCH", records: [{ id, Title: "After", Department: "Sales" }] }]);
+  const cleared = await save("After", null);
+  assert.equal(cleared.result.rowCount, 1);
+  assert.deepEqual(cleared.writes, [{ method: "PATCH", records: [{ id, Department: null }] }]);
+  const returned = await pool.query("update sf.contact set title = $1 where id = $2 returning id, title, department, name", ["Again", id]);
+  assert.deepEqual(returned.rows, [{ id, title: "Again", department: null, name: "Form update" }]);
+  const nowhere = await pool.query("update sf.contact set title = $1 where id = $2", ["x", "003RO0000099999YAA"]);
+  assert.equal(nowhere.rowCount, 0);
+});
+
+test("a grid edits several rows by a named statement", async () => {
+  const names = Array.from({ length: 8 }, (_, at) => `Grid ${at}`);
+  const inserted = await pool.query("insert into sf.contact (last_name) select unnest($1::text[]) returning id, last_name", [names]);
+  assert.deepEqual(inserted.rows.map((row) => row.last_name), names);
+  const client = await pool.connect();
+  try {
+    for (const { id, last_name } of inserted.rows) {
+      const edit = { name: "edit-title", text: "update sf.contact set title = $1 where id = $2", values: [`${last_name}!`, id] };
+      const { result, writes } = await sending(id, () => client.query(edit));
+      assert.equal(result.rowCount, 1);
+      assert.deepEqual(writes, [{ method: "PATCH", records: [{ id, Title: `${last_name}!` }] }]);
+    }
+  } finally {
+    client.release();
+  }
+});
+
+test("a refused insert says what, where and why", async () => {
+  const insert = "insert into sf.contact (last_name, level__c) values ($1, $2) returning *";
+  const { writes } = await sending("Refused insert", () =>
+    assert.rejects(pool.query(insert, ["Refused insert", "Quaternary"]), (error) => {
+      assert.equal(error.code, "23514");
+      assert.equal(error.severity, "ERROR");
+      assert.match(error.message, /picklist/);
+      assert.match(error.message, /Quaternary/);
+      assert.match(error.detail, /INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST/);
+      assert.match(error.detail, /row 1 of the statement/);
+      assert.ok(error.hint.length > 10);
+      assert.equal(error.schema, "sf");
+      assert.equal(error.table, "contact");
+      assert.equal(error.column, "level__c");
+      assert.match(error.where, /remote request: POST http.*\/composite\/sobjects/);
+      return true;
+    }),
+  );
+  assert.equal(writes.length, 1);
+  const { rows } = await pool.query("select id from sf.contact where last_name = $1", ["Refused insert"]);
+  assert.equal(rows.length, 0);
+  await assert.rejects(pool.query("insert into sf.contact (first_name) values ($1)", ["Nameless"]), (error) => {
+    assert.equal(error.code, "23502");
+    assert.equal(error.column, "last_name");
+    return true;
+  });
+});
+
+test("a row is deleted once", async () => {
+  const inserted = await pool.query("insert into sf.contact (last_name) values ($1) returning id", ["Form delete"]);
+  const { id } = inserted.rows[0];
+  const remove = () => sending(id, () => pool.query("delete from sf.contact where id = $1", [id]));
+  const first = await remove();
+  assert.equal(first.result.rowCount, 1);
+  assert.deepEqual(first.writes, [{ method: "DELETE", records: [id] }]);
+  assert.equal((await remove()).result.rowCount, 0);
+  const { rows } = await pool.query("select id from sf.contact where id = $1", [id]);
+  assert.equal(rows.length, 0);
 });

@@ -5,6 +5,9 @@
 //! <https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/field_types.htm>
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 
 use super::literal::{DAY_MICROS, FIRST_DAY, LAST_DAY};
 use crate::error::{Error, Kind, Result};
@@ -23,7 +26,34 @@ pub fn same(field: &Field, one: &Value, other: &Value) -> bool {
             (Some(one), Some(other)) => one == other,
             _ => one == other,
         },
+        (Value::Json(one), Value::Json(other)) => same_json(one, other),
         (one, other) => one == other,
+    }
+}
+
+/// Whether two texts of JSON are the same to a client that reads numbers as doubles, as most do.
+fn same_json(one: &str, other: &str) -> bool {
+    let (one, other) = (one.trim(), other.trim());
+    if one == other {
+        return true;
+    }
+    match (one.as_bytes().first(), other.as_bytes().first()) {
+        (Some(b'{'), Some(b'{')) => {
+            let parse = |text| serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text).ok();
+            parse(one).zip(parse(other)).is_some_and(|(one, other)| {
+                one.len() == other.len()
+                    && one
+                        .iter()
+                        .all(|(name, value)| other.get(name).is_some_and(|other| same_json(value.get(), other.get())))
+            })
+        }
+        (Some(b'['), Some(b'[')) => {
+            let parse = |text| serde_json::from_str::<Vec<Box<RawValue>>>(text).ok();
+            parse(one).zip(parse(other)).is_some_and(|(one, other)| {
+                one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| same_json(one.get(), other.get()))
+            })
+        }
+        _ => one.parse::<f64>().ok().zip(other.parse::<f64>().ok()).is_some_and(|(one, other)| one == other),
     }
 }
 

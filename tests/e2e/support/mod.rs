@@ -11,6 +11,7 @@ mod writes;
 
 pub use copy::Copy;
 pub use failure::Failure;
+pub use notices::Notices;
 pub use process::Process;
 pub use session::{Session, sorted};
 pub use world::World;
