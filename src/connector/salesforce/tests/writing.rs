@@ -187,6 +187,24 @@ fn an_answer_without_sense_is_asked_for_again_only_where_twice_is_as_good_as_onc
 }
 
 #[test]
+fn a_refusal_does_not_say_what_became_of_an_attempt_whose_answer_was_lost() {
+    let changes = [change("003A", &[]), change("003B", &[])];
+    let lost = || "rubbish".to_owned();
+    let refusal = list(&[ROLLED_BACK.to_owned(), refused("STRING_TOO_LONG")]);
+    let (_, outcomes) = run(&write(Op::Update), &changes, &[lost(), refusal]);
+    let error = failed(outcomes);
+    assert_eq!(error.kind(), Kind::OutcomeUnknown);
+    assert!(error.message().contains("the text is longer than the field"), "{error}");
+    let busy = list(&[refused("UNABLE_TO_LOCK_ROW"), ROLLED_BACK.to_owned()]);
+    let answers: Vec<_> = [lost()].into_iter().chain(std::iter::repeat_n(busy.clone(), 5)).collect();
+    let (_, outcomes) = run(&write(Op::Update), &changes, &answers);
+    assert_eq!(failed(outcomes).kind(), Kind::OutcomeUnknown);
+    let gone = list(&[refused("ENTITY_IS_DELETED"), refused("ENTITY_IS_DELETED")]);
+    let (_, outcomes) = run(&write(Op::Delete), &changes, &[lost(), busy, gone]);
+    assert_eq!(outcomes.unwrap(), ["written 003A None", "written 003B None"]);
+}
+
+#[test]
 fn a_repeated_delete_that_finds_nothing_has_deleted() {
     let changes = [change("003A", &[]), change("003B", &[])];
     let gone = list(&[refused("ENTITY_IS_DELETED"), refused("ENTITY_IS_DELETED")]);
