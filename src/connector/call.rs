@@ -39,9 +39,11 @@ pub fn call(method: &str, path: &str, body: Option<String>) -> Result<(Request, 
         let names = response.headers.keys().map(|name| name.as_str()).filter(|name| !name.contains("cookie"));
         let headers = names.map(|name| (name.to_owned(), header(name).collect::<Vec<_>>().join(", "))).collect();
         let text = String::from_utf8_lossy(&response.body);
+        // Postgres has no place for U+0000, in JSON or elsewhere.
+        let text = text.replace('\0', "\u{FFFD}").replace("\\u0000", "\\ufffd");
         let body = match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
             _ if text.is_empty() => None,
-            Ok(_) => Some(text.into_owned()),
+            Ok(_) => Some(text),
             Err(_) => Some(serde_json::Value::from(text).to_string()),
         };
         Ok(vec![Answer { status: response.status.as_u16(), headers, body }])

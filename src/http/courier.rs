@@ -129,10 +129,10 @@ fn writes(request: &Request) -> bool {
     request.effect != Effect::None && request.host == Host::Api
 }
 
-/// `METHOD url`, as errors show it. Where a request signs in, its query stays hidden.
+/// `METHOD url`, as errors show it. Where a request signs in, or a user worded it, its query stays hidden.
 fn label(request: &Request, url: &Url) -> String {
     let mut url = url.clone();
-    if request.host == Host::Login {
+    if request.host == Host::Login || request.any_answer {
         url.set_query(None);
     }
     let url = url.as_str();

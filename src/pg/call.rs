@@ -1,13 +1,12 @@
 //! `sequin.call`: a request that the user words, with the server's credentials.
 
 use std::ffi::CStr;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use pgrx::pg_sys;
 
 use super::catalog;
-use super::ledger::{self, Deed};
+use super::ledger;
 use super::session::Remote;
 use super::write::in_flight;
 use crate::connector::call::{Answer, call as worded};
@@ -30,7 +29,7 @@ pub fn call(server: &CStr, method: &str, path: &str, body: Option<String>) -> Re
     };
     // A path may carry more than its name in the query.
     let object = path.split('?').next().unwrap_or_default();
-    let deed = Deed { server: server.to_u32(), object: Rc::from(object), done };
+    let deed = ledger::deed(server, object, done);
     let spell = || vec![(None, body.clone().unwrap_or_else(|| "null".to_owned()))];
     let answer = in_flight(&remote, job, &Arc::default(), &deed, spell)?;
     let answer = answer.and_then(|mut answers| answers.pop());

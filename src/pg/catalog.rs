@@ -303,7 +303,11 @@ fn has_mapping(user: pg_sys::Oid, server: pg_sys::Oid) -> bool {
 
 /// Whether the current user may name files that the server reads.
 pub fn may_read_server_files() -> bool {
-    let role = pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES);
+    has_role(pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES))
+}
+
+/// Whether the current user has the privileges of a role.
+pub fn has_role(role: pg_sys::Oid) -> bool {
     // SAFETY: catalogue look-ups; superusers have all privileges.
     unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), role) }
 }

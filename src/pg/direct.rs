@@ -53,7 +53,7 @@ pub fn plan(
     table: pg_sys::Oid,
 ) -> Result<bool> {
     let op = match modification.op_on(rel.number()) {
-        Some(op @ (Op::Update | Op::Delete)) if !modification.returns() => op,
+        Some(op @ (Op::Update | Op::Delete)) if !modification.returns() && !modification.sets_by_row() => op,
         _ => return Ok(false),
     };
     // SAFETY: `get_foreign_plan` made the list, as it does for every scan.
@@ -126,7 +126,8 @@ impl Direct {
     }
 
     fn change_all(&mut self, node: ScanNode<'_>) -> Result<u64> {
-        let after: Vec<Value> = self.values.iter().map(|value| node.cell(value)).collect();
+        // Evaluated only if there is a record to be set, as a local table's would be.
+        let mut after: Option<Vec<Value>> = None;
         let (table, fields) = (self.scan.table(), self.scan.fields());
         let set = self.set.iter().map(|set| fields[set.place].clone()).collect();
         let write = Write::new(&table.object.name, self.op, set);
@@ -151,7 +152,8 @@ impl Direct {
                     let before: Result<Vec<_>> =
                         node.for_this_row(|| set.map(|set| set.shown(&record[set.place])).collect());
                     let before = before.map_err(|error| writer.misfit(error, batch.len()))?;
-                    let cells = before.into_iter().zip(&after).enumerate();
+                    let after = after.get_or_insert_with(|| self.values.iter().map(|value| node.cell(value)).collect());
+                    let cells = before.into_iter().zip(after.iter()).enumerate();
                     let cells = cells.map(|(at, (before, after))| (at, before, after.clone()));
                     let same = |field: &Field, one: &Value, other: &Value| writer.same(field, one, other);
                     let change = writer.write.changed(key, cells, same);

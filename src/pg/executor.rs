@@ -170,6 +170,12 @@ impl<'e> Slot<'e> {
         u32::from(unsafe { self.slot.as_ref() }.tts_flags) & pg_sys::TTS_FLAG_EMPTY != 0
     }
 
+    /// Makes the row its own: a copy may hold on to the page that the original lies on.
+    pub fn own(self) {
+        // SAFETY: live by the contract of `new`; every kind of slot can.
+        unsafe { pg_sys::ExecMaterializeSlot(self.slot.as_ptr()) };
+    }
+
     /// Number of attributes.
     fn width(self) -> usize {
         // SAFETY: live by the contract of `new`; a slot knows its row type.

@@ -1,13 +1,16 @@
-//! What core refuses on foreign tables before it asks their wrapper, said with the way out.
+//! What core does to statements on foreign tables before it asks their wrapper: the way out of what it refuses, and
+//! DEFAULT, of which it makes NULL.
 //!
 //! Both hooks work in sessions that have loaded the library, as any use of a foreign table does.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int};
 
 use pgrx::{PgList, pg_guard, pg_sys};
 
 use super::catalog;
 use super::error::raise;
+use super::node::{self, Node};
 use crate::error::{Error, Kind};
 
 /// Puts the hooks in place, before those that are there.
@@ -20,6 +23,15 @@ pub fn install() {
     }
 }
 
+/// Whether a statement of this session has passed by the hooks.
+pub fn have_worked() -> bool {
+    WORKED.get()
+}
+
+thread_local! {
+    static WORKED: Cell<bool> = const { Cell::new(false) };
+}
+
 static mut BEFORE: (pg_sys::planner_hook_type, pg_sys::emit_log_hook_type) = (None, None);
 
 #[pg_guard]
@@ -29,43 +41,75 @@ unsafe extern "C-unwind" fn plan(
     options: c_int,
     params: pg_sys::ParamListInfo,
 ) -> *mut pg_sys::PlannedStmt {
+    WORKED.set(true);
     // SAFETY: the planner's own query.
-    unsafe { refuse_conflict_clauses(query) };
+    unsafe { look_at_inserts(query) };
     // SAFETY: set once, when the library was loaded.
     let before = unsafe { BEFORE.0 };
+    // An error must pass by as it is: through a binding of pgrx it would lose fields and place. It leaps over this
+    // frame, on which nothing waits to be dropped.
     // SAFETY, for both: the arguments are passed on as they came.
     match before {
         // SAFETY: see above.
         Some(before) => unsafe { before(query, text, options, params) },
         // SAFETY: see above.
-        None => unsafe { pg_sys::standard_planner(query, text, options, params) },
+        None => unsafe { standard_planner(query, text, options, params) },
     }
 }
 
-/// There are no indexes to find conflicts by on a foreign table, and core would say only that.
+unsafe extern "C-unwind" {
+    /// Not by pgrx's binding: see its call.
+    fn standard_planner(
+        query: *mut pg_sys::Query,
+        text: *const c_char,
+        options: c_int,
+        params: pg_sys::ParamListInfo,
+    ) -> *mut pg_sys::PlannedStmt;
+}
+
+/// Looks at every INSERT into a table of this wrapper.
 ///
 /// # Safety
-/// The query must be live.
-unsafe fn refuse_conflict_clauses(query: *mut pg_sys::Query) {
+/// The query must be live, and nobody else must hold a reference to it.
+unsafe fn look_at_inserts(query: *mut pg_sys::Query) {
     // SAFETY: by the contract above; its lists hold what they are named after.
     let Some(query) = (unsafe { query.as_ref() }) else { return };
     // SAFETY: likewise.
     let expressions = unsafe { PgList::<pg_sys::CommonTableExpr>::from_pg(query.cteList) };
     for expression in expressions.iter_ptr() {
         // SAFETY: a query once it is analysed.
-        unsafe { refuse_conflict_clauses((*expression).ctequery.cast()) };
+        unsafe { look_at_inserts((*expression).ctequery.cast()) };
     }
+    // SAFETY: the relations of a live query.
+    let relations = unsafe { PgList::<pg_sys::RangeTblEntry>::from_pg(query.rtable) };
+    let values = relations.iter_ptr().find(|entry| {
+        // SAFETY: live entries.
+        unsafe { (**entry).rtekind == pg_sys::RTEKind::RTE_VALUES }
+    });
+    if query.commandType != pg_sys::CmdType::CMD_INSERT || (query.onConflict.is_null() && values.is_none()) {
+        return;
+    }
+    let target = usize::try_from(query.resultRelation - 1).ok().and_then(|at| relations.get_ptr(at));
+    // SAFETY: an INSERT has a target among its relations.
+    let Some(table) = target.map(|entry| unsafe { (*entry).relid }) else { return };
+    if !catalog::is_our_table(table) {
+        return;
+    }
+    if let Some(values) = values {
+        // SAFETY: a list of lists of live expressions.
+        let rows = unsafe { PgList::<pg_sys::List>::from_pg((*values).values_lists) };
+        // SAFETY: likewise.
+        rows.iter_ptr().flat_map(|row| unsafe { node::nodes(row) }).for_each(Node::mark_default);
+    }
+    refuse_conflict_clause(query, table);
+}
+
+/// There are no indexes to find conflicts by on a foreign table, and core would say only that.
+fn refuse_conflict_clause(query: &pg_sys::Query, table: pg_sys::Oid) {
     // SAFETY: null, or a live clause.
     let Some(clause) = (unsafe { query.onConflict.as_ref() }) else { return };
     let updates = clause.action == pg_sys::OnConflictAction::ONCONFLICT_UPDATE;
     if !updates && clause.arbiterElems.is_null() {
-        return;
-    }
-    // SAFETY: an INSERT has a target among its relations.
-    let entry = unsafe { pg_sys::list_nth(query.rtable, query.resultRelation - 1).cast::<pg_sys::RangeTblEntry>() };
-    // SAFETY: a live entry.
-    let table = unsafe { (*entry).relid };
-    if !catalog::is_our_table(table) {
         return;
     }
     let (schema, name) = catalog::relation_name(table);

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_guard, pg_sys};
 
+use super::catalog;
 use super::error::raise;
 use super::memory::message;
 use crate::error::{Error, Kind};
@@ -26,8 +27,10 @@ const NAMED: usize = 10;
 /// What was written, to what.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deed {
-    /// Its OID.
+    /// The server's OID.
     pub server: u32,
+    /// The OID of the role that wrote.
+    pub owner: u32,
     /// The API's object, or a path.
     pub object: Rc<str>,
     /// `inserted`, `updated`, …
@@ -87,9 +90,19 @@ pub fn unknown(deed: &Deed, writes: impl IntoIterator<Item = (Option<Box<str>>, 
     });
 }
 
-/// Everything that stays in question, the oldest first.
+/// What stays in question of the writes that the current user may know of, the oldest first.
 pub fn unconfirmed() -> Vec<Unconfirmed> {
-    LEDGER.with_borrow(|ledger| ledger.kept.iter().cloned().collect())
+    let kept: Vec<Unconfirmed> = LEDGER.with_borrow(|ledger| ledger.kept.iter().cloned().collect());
+    let mut shown = BTreeMap::new();
+    let mut may_see = |owner: u32| *shown.entry(owner).or_insert_with(|| catalog::has_role(owner.into()));
+    kept.into_iter().filter(|entry| may_see(entry.deed.owner)).collect()
+}
+
+/// A deed of the current user.
+pub fn deed(server: pg_sys::Oid, object: &str, done: &'static str) -> Deed {
+    // SAFETY: reads the backend's current user.
+    let owner = unsafe { pg_sys::GetUserId() };
+    Deed { server: server.to_u32(), owner: owner.to_u32(), object: Rc::from(object), done }
 }
 
 impl Ledger {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pgrx::pg_sys;
 
-use super::catalog::{Column, Table};
+use super::catalog::{self, Column, Table};
 use super::datum::{Decoder, Encoder};
 use super::executor::Slot;
 use super::modify_plan::ModifyPlan;
@@ -102,6 +102,22 @@ impl Modify {
             answers: VecDeque::new(),
             changed: HashSet::new(),
         })
+    }
+
+    /// Whether the statement, whose tables these are, reads the object that is written once more than it must.
+    pub fn is_read_elsewhere(&self, tables: &[pg_sys::Oid]) -> Result<bool> {
+        let mut others = tables.to_vec();
+        if let Some(own) = others.iter().position(|table| *table == self.table.oid) {
+            others.swap_remove(own);
+        }
+        for other in others.into_iter().filter(|table| catalog::is_our_table(*table)) {
+            let other = Table::read(other)?;
+            let same_object = other.object.name.eq_ignore_ascii_case(&self.table.object.name);
+            if other.server == self.table.server && same_object {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Takes in a row of the plan, to be sent with the next batch. Whether that is full now.

@@ -99,10 +99,12 @@ unsafe extern "C-unwind" fn begin_foreign_modify(
     let plan: ModifyPlan = or_raise(unsafe { plan_text::from_list(private) });
     let batched = plan.batched;
     let modify = or_raise(begin(node, target, plan));
+    let whole = or_raise(modify.is_read_elsewhere(&node.tables()));
     let modify = target.keep(node.state(), modify);
-    if batched {
+    if batched || whole {
+        let modify = if batched { modify } else { ptr::null_mut() };
         // SAFETY: the node's input has just been set up, and all three live as long as the executor's memory.
-        unsafe { ReadAhead::wrap(node.input(), node.state(), modify) };
+        unsafe { ReadAhead::wrap(node.input(), node.state(), modify, whole) };
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use pgrx::pg_sys;
+use pgrx::{PgList, pg_sys};
 
 use super::executor::Slot;
 use super::memory;
@@ -38,6 +38,15 @@ impl<'e> ModifyNode<'e> {
     pub fn plan(self) -> Option<ModifyPlanNode<'e>> {
         // SAFETY: null, or the plan of this node, which lives as long.
         unsafe { ModifyPlanNode::new(self.node().ps.plan.cast()) }
+    }
+
+    /// The tables that the statement names, once for each time.
+    pub fn tables(self) -> Vec<pg_sys::Oid> {
+        // SAFETY: the executor's state has the relations of the whole plan, sub-plans included.
+        let entries = unsafe { PgList::<pg_sys::RangeTblEntry>::from_pg((*self.state()).es_range_table) };
+        // SAFETY: live entries.
+        let entries = entries.iter_ptr().map(|entry| unsafe { &*entry });
+        entries.filter(|entry| entry.rtekind == pg_sys::RTEKind::RTE_RELATION).map(|entry| entry.relid).collect()
     }
 
     /// Where its rows come from.

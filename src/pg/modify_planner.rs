@@ -6,6 +6,7 @@ use std::ptr::{self, NonNull};
 
 use pgrx::{PgList, is_a, pg_sys};
 
+use super::hooks;
 use super::memory::c_text;
 use super::node::{self, Node, Shape, named};
 use super::planner::Rel;
@@ -100,7 +101,7 @@ impl<'p> Modification<'p> {
         left.map(|entry| entry.resno).collect()
     }
 
-    /// Whether a column of VALUES has a NULL that nobody wrote: it has no place in the statement's text.
+    /// Whether a column of VALUES has DEFAULT in one of its rows: see [`super::hooks`].
     fn leaves_default(self, relation: u32, attribute: i16) -> bool {
         // SAFETY: the relations of the query are counted from 1.
         let entry = unsafe { &**self.root().simple_rte_array.add(relation as usize) };
@@ -113,7 +114,8 @@ impl<'p> Modification<'p> {
         rows.iter_ptr().any(|row| {
             // SAFETY: likewise.
             let cell = unsafe { node::nodes(row) }.get(at).copied();
-            cell.is_some_and(Node::is_unwritten_null)
+            // The statement that loads the library has been looked at by nobody.
+            cell.is_some_and(|cell| cell.is_default(hooks::have_worked()))
         })
     }
 
@@ -131,6 +133,17 @@ impl<'p> Modification<'p> {
         // SAFETY: likewise.
         let values = values.filter_map(|entry| unsafe { Node::new(entry.expr.cast()) });
         (self.set(), values.collect())
+    }
+
+    /// Whether several columns are set by one sub-select that runs for each row: `SET (a, b) = (SELECT …)`. Their
+    /// values are parameters like any others, but of a sub-plan that stands beside them.
+    pub fn sets_by_row(self) -> bool {
+        // SAFETY: the target list that the planner made holds target entries.
+        let list = unsafe { PgList::<pg_sys::TargetEntry>::from_pg(self.root().processed_tlist) };
+        // SAFETY: live entries with live expressions.
+        let beside = list.iter_ptr().map(|entry| unsafe { &*entry }).filter(|entry| entry.resjunk);
+        // SAFETY: likewise.
+        beside.into_iter().any(|entry| unsafe { pg_sys::contain_subplans(entry.expr.cast()) })
     }
 
     /// A relation of the query.

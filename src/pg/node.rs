@@ -8,6 +8,11 @@ use std::ptr::{self, NonNull};
 
 use pgrx::{PgList, is_a, pg_sys};
 
+/// Where a node stands that has no place in the statement's text.
+const NOWHERE: i32 = -1;
+/// Where a NULL stands that means DEFAULT. No other code gives a node this place; all take it for none.
+const DEFAULT: i32 = -2;
+
 /// A node of an expression that the planner owns. Valid while planning lasts.
 #[derive(Clone, Copy)]
 pub struct Node<'p> {
@@ -163,18 +168,35 @@ impl<'p> Node<'p> {
         None
     }
 
-    /// Whether this is a NULL that stands nowhere in the statement's text, perhaps within a cast to a domain.
-    pub fn is_unwritten_null(self) -> bool {
+    /// Marks a NULL that stands nowhere in the statement's text, perhaps within a cast to a domain: before anything is
+    /// folded it can only be what the rewriter has made of DEFAULT.
+    pub fn mark_default(self) {
         if self.is(pg_sys::NodeTag::T_CoerceToDomain) {
             // SAFETY: the tag was just tested.
             let cast = unsafe { self.cast::<pg_sys::CoerceToDomain>() };
-            return Self::child(cast.arg).is_some_and(Node::is_unwritten_null);
+            Self::child(cast.arg).into_iter().for_each(Node::mark_default);
+        } else if self.is(pg_sys::NodeTag::T_Const) {
+            // SAFETY: the tag was just tested, and nobody else holds a reference now.
+            let constant = unsafe { self.node.cast::<pg_sys::Const>().as_mut() };
+            if constant.constisnull && constant.location == NOWHERE {
+                constant.location = DEFAULT;
+            }
         }
-        // SAFETY: the tag is tested first.
-        self.is(pg_sys::NodeTag::T_Const) && unsafe { self.cast::<pg_sys::Const>() }.constisnull && {
-            // SAFETY: likewise.
-            unsafe { self.cast::<pg_sys::Const>() }.location < 0
+    }
+
+    /// Whether [`Node::mark_default`] has marked it; unless `marked`, whether it would have been.
+    pub fn is_default(self, marked: bool) -> bool {
+        if self.is(pg_sys::NodeTag::T_CoerceToDomain) {
+            // SAFETY: the tag was just tested.
+            let cast = unsafe { self.cast::<pg_sys::CoerceToDomain>() };
+            return Self::child(cast.arg).is_some_and(|inner| inner.is_default(marked));
         }
+        if !self.is(pg_sys::NodeTag::T_Const) {
+            return false;
+        }
+        // SAFETY: the tag was just tested.
+        let constant = unsafe { self.cast::<pg_sys::Const>() };
+        constant.constisnull && constant.location == if marked { DEFAULT } else { NOWHERE }
     }
 
     pub fn type_oid(self) -> pg_sys::Oid {

@@ -26,7 +26,10 @@ pub struct ReadAhead {
     state: *mut pg_sys::EState,
     /// The node's own function.
     read: pg_sys::ExecProcNodeMtd,
+    /// Null if rows are only kept back, to be sent one by one.
     modify: *mut Modify,
+    /// Whether all rows are read before the first is handed out.
+    whole: bool,
     slots: Vec<Slot<'static>>,
     filled: usize,
     next: usize,
@@ -34,14 +37,20 @@ pub struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Wraps a node, from its first row on. What is read goes to `modify`.
+    /// Wraps a node, from its first row on. What is read goes to `modify`, unless that is null.
+    ///
+    /// `whole`: everything is read before anything is written, since the input reads what the statement writes, and must
+    /// not see it. This takes memory for all rows.
     ///
     /// # Safety
     /// The node must be initialised and not yet run; node, state and `modify` must live as long as the executor's memory.
-    pub unsafe fn wrap(node: *mut pg_sys::PlanState, state: *mut pg_sys::EState, modify: *mut Modify) {
+    pub unsafe fn wrap(node: *mut pg_sys::PlanState, state: *mut pg_sys::EState, modify: *mut Modify, whole: bool) {
+        if WRAPPED.with_borrow(|wrapped| wrapped.contains_key(&node)) {
+            return;
+        }
         // SAFETY: live by the contract above.
         let read = unsafe { (*node).ExecProcNodeReal };
-        let ahead = ReadAhead { node, state, read, modify, slots: Vec::new(), filled: 0, next: 0, ended: false };
+        let ahead = ReadAhead { node, state, read, modify, whole, slots: Vec::new(), filled: 0, next: 0, ended: false };
         // SAFETY: the executor's state is live.
         let ahead = super::memory::keep(unsafe { (*state).es_query_cxt }, ahead);
         WRAPPED.with_borrow_mut(|wrapped| wrapped.insert(node, ahead));
@@ -75,11 +84,12 @@ impl ReadAhead {
             let copy = self.slots[self.filled];
             // SAFETY: two slots of one kind and row type.
             unsafe { pg_sys::ExecCopySlot(copy.as_ptr(), row.as_ptr()) };
+            copy.own();
             self.filled += 1;
             // SAFETY: it lives as long as the executor's memory, and nobody else uses it while a row is read.
-            let modify = unsafe { &mut *self.modify };
+            let Some(modify) = (unsafe { self.modify.as_mut() }) else { continue };
             // SAFETY: the executor's state is live.
-            if unsafe { for_this_row(self.state, || modify.plan_row(copy)) }? {
+            if unsafe { for_this_row(self.state, || modify.plan_row(copy)) }? && !self.whole {
                 break;
             }
         }

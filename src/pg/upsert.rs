@@ -1,6 +1,6 @@
 //! `sequin.upsert`: records as JSON, in batches, inserted or updated by a field of theirs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use pgrx::pg_sys;
@@ -11,6 +11,7 @@ use super::datum::Encoder;
 use super::error::Trail;
 use super::write::{Now, Todo, Writer};
 use crate::error::{Error, Kind, Result, nearest};
+use crate::number::Number;
 use crate::query::change::{Change, Op, Write};
 
 /// Inserts or updates records, given as a JSON array of objects whose members are columns. What became of each, in
@@ -29,8 +30,14 @@ fn upsert_into(table: &Table, key: &str, records: &str) -> Result<Vec<Option<Now
         return Err(Error::new(Kind::NotSupported, message)
             .hint("The table's option \"operations\" says what may be written: insert, update."));
     }
+    let fires = |op| table.triggers.before(op) || table.triggers.after(op);
+    if fires(Op::Insert) || fires(Op::Update) {
+        let message = format!("foreign table \"{}\" has row triggers, which an upsert would pass by", table.name);
+        return Err(Error::new(Kind::NotSupported, message)
+            .hint("Write by INSERT and UPDATE, or use a foreign table without triggers."));
+    }
     let by = column(table, key)?;
-    let records: Vec<HashMap<String, &RawValue>> = serde_json::from_str(records).map_err(|_| {
+    let records: Vec<BTreeMap<String, &RawValue>> = serde_json::from_str(records).map_err(|_| {
         Error::new(Kind::Malformed, "the records must be a JSON array of objects")
             .hint("[{\"last_name\": \"Lovelace\", …}, …]: the members are columns of the table.")
     })?;
@@ -59,7 +66,7 @@ fn upsert_into(table: &Table, key: &str, records: &str) -> Result<Vec<Option<Now
     let mut writer = Writer::open(table, user, write, Vec::new(), Arc::default())?;
     let mut encoders: Vec<_> = columns.iter().map(|column| Encoder::new(column.type_oid, column.modifier)).collect();
     let mut trail = Trail::new(&table.schema, &table.name, columns.iter().map(|column| column.name.as_str()));
-    let mut seen: HashMap<Box<str>, usize> = HashMap::new();
+    let mut seen: HashMap<String, usize> = HashMap::new();
     let mut changes = Vec::with_capacity(rows.len());
     for (number, row) in rows.into_iter().enumerate() {
         let mut change = Change::default();
@@ -71,9 +78,16 @@ fn upsert_into(table: &Table, key: &str, records: &str) -> Result<Vec<Option<Now
             change.cells.push((at, cell));
         }
         let changed = writer.write.upserted(change).map_err(|error| writer.misfit(error, number))?;
-        if let Some(before) = (!changed.key.is_empty()).then(|| seen.insert(changed.key.clone(), number)).flatten() {
+        // The API may take keys that differ by case for the same.
+        let folded = match Number::parse(&changed.key) {
+            Some(number) => format!("{number:?}"),
+            None => changed.key.to_lowercase(),
+        };
+        if let Some(before) = (!folded.is_empty()).then(|| seen.insert(folded, number)).flatten() {
             let message = format!("the records {} and {} have the same \"{key}\"", before + 1, number + 1);
-            return Err(Error::new(Kind::SeveralRecords, message).column(&writer.write.fields[0].name));
+            return Err(Error::new(Kind::SeveralRecords, message)
+                .hint("Give each record once; what differs by case only, in calls of its own.")
+                .column(&writer.write.fields[0].name));
         }
         changes.push(changed);
     }

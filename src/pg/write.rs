@@ -3,7 +3,6 @@
 //! A [`Writer`] sends batches, says which record of the statement was refused, and keeps the ledger: what was written
 //! and what is in doubt, also when the wait for the answer is cut short.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use pgrx::pg_sys;
@@ -88,8 +87,7 @@ impl Writer {
             }
         }
         let limits = remote.connector.write_limits(write.op);
-        let deed =
-            Deed { server: table.server.to_u32(), object: Rc::from(write.object.as_str()), done: write.op.past() };
+        let deed = ledger::deed(table.server, &write.object, write.op.past());
         Ok(Writer { remote, write, limits, returning, meter, deed, rows: 0, written: 0 })
     }
 

@@ -30,3 +30,4 @@ mod writing_errors;
 mod writing_plans;
 mod writing_requests;
 mod writing_tables;
+mod writing_traps;
