@@ -125,7 +125,8 @@ impl<W: Wording> Machine for Batch<W> {
         if !self.looking.is_empty() {
             self.state = State::Looking;
             let keys: Vec<_> = self.looking.iter().map(|(at, _)| &*self.keys[*at]).collect();
-            return Ok(Step::Send(self.wording.look(&self.write, &keys)));
+            let look = self.wording.look(&self.write, &keys);
+            return Ok(Step::Send(Request { in_doubt: self.repeated, ..look }));
         }
         let pending = self.pending();
         if pending.is_empty() {
@@ -134,8 +135,9 @@ impl<W: Wording> Machine for Batch<W> {
         }
         self.rounds += 1;
         if self.rounds > MAX_ROUNDS + self.max_retries {
-            return Err(Error::new(Kind::Conflict, "records of the batch keep being deleted while it is sent")
-                .hint("Run the statement again."));
+            let error = Error::new(Kind::Conflict, "records of the batch keep being deleted while it is sent")
+                .hint("Run the statement again.");
+            return Err(if self.repeated { Error::outcome_unknown(&error) } else { error });
         }
         self.state = State::Sent;
         let words: Vec<_> = pending.iter().map(|at| self.words[*at].as_str()).collect();

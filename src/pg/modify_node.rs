@@ -143,6 +143,18 @@ pub unsafe fn for_this_row<T>(state: *mut pg_sys::EState, work: impl FnOnce() ->
     unsafe { memory::within((*context).ecxt_per_tuple_memory, work) }
 }
 
+/// Lets go of what [`for_this_row`] has allocated. Only for a row's beginning: nothing of the row before may be in use.
+///
+/// # Safety
+/// The executor's state must be live.
+pub unsafe fn next_row(state: *mut pg_sys::EState) {
+    // SAFETY: live by the contract above; null if nothing was allocated.
+    if let Some(context) = unsafe { (*state).es_per_tuple_exprcontext.as_ref() } {
+        // SAFETY: an expression context has memory for one row.
+        unsafe { pg_sys::MemoryContextReset(context.ecxt_per_tuple_memory) };
+    }
+}
+
 /// A copy of a row's slot: of the same kind, since expressions over it were made for that kind.
 ///
 /// # Safety

@@ -12,7 +12,7 @@ use pgrx::{pg_guard, pg_sys};
 use super::error::or_raise;
 use super::executor::Slot;
 use super::modify::Modify;
-use super::modify_node::{for_this_row, twin};
+use super::modify_node::{self, for_this_row, twin};
 use crate::error::Result;
 
 thread_local! {
@@ -88,6 +88,8 @@ impl ReadAhead {
             self.filled += 1;
             // SAFETY: it lives as long as the executor's memory, and nobody else uses it while a row is read.
             let Some(modify) = (unsafe { self.modify.as_mut() }) else { continue };
+            // SAFETY: the executor's state is live, and core is between two rows.
+            unsafe { modify_node::next_row(self.state) };
             // SAFETY: the executor's state is live.
             if unsafe { for_this_row(self.state, || modify.plan_row(copy)) }? && !self.whole {
                 break;

@@ -144,6 +144,22 @@ impl Writer {
         Ok(now)
     }
 
+    /// Sends any number of changes, in batches.
+    pub fn send_all(&mut self, changes: Vec<Change>) -> Result<Vec<Option<Now>>> {
+        let mut now = Vec::with_capacity(changes.len());
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let mut changes = changes.into_iter().peekable();
+        while let Some(change) = changes.next() {
+            bytes += change.weight();
+            batch.push(Todo::Change(change));
+            if changes.peek().is_none() || batch.len() >= self.limits.records || bytes >= self.limits.bytes {
+                now.extend(self.send(std::mem::take(&mut batch))?);
+                bytes = 0;
+            }
+        }
+        Ok(now)
+    }
+
     /// Runs the job of a batch. Whatever ends the wait, what may have been done is noted.
     fn deliver(&mut self, changes: &[Change]) -> Result<Vec<Outcome>> {
         let job = self.remote.connector.write(&self.write, changes)?;
