@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::env;
 
-use proxy::{Action, Request, Schedule};
+use proxy::{Action, Dice, Request, Schedule};
 
 use super::judge::{Case, Verdict};
 use super::line::{Line, Statement, Talk, no_complaints, on_lines};
@@ -86,39 +86,9 @@ fn schedule(seed: usize, statement: Statement) -> Schedule {
         let purpose = Purpose::of(&request.path);
         let count = counts.entry(purpose).or_default();
         *count += 1;
-        let mut dice = Dice::new([seed as u64, statement as u64, purpose as u64, *count]);
+        let mut dice = Dice::new(&[seed as u64, statement as u64, purpose as u64, *count]);
         let strikes: Vec<Strike> = Strike::ALL.into_iter().filter(|strike| strike.fits(purpose)).collect();
         let (hit, which) = (dice.chance() < rate, dice.below(strikes.len()));
-        if hit { strikes[which].action(request) } else { Action::Pass }
+        which.filter(|_| hit).map_or(Action::Pass, |which| strikes[which].action(request))
     })
-}
-
-/// SplitMix64, begun with several numbers.
-struct Dice(u64);
-
-impl Dice {
-    fn new(numbers: [u64; 4]) -> Dice {
-        let mut dice = Dice(0);
-        for number in numbers {
-            dice.0 ^= number;
-            dice.0 = dice.next();
-        }
-        dice
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn chance(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
 }

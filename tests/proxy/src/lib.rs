@@ -24,7 +24,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use journal::Entry;
 pub use proxy::Proxy;
-pub use schedule::{Action, Request, Schedule};
+pub use schedule::{Action, Dice, Request, Schedule};
 
 /// A schedule that panics must not take the proxy with it: the state behind a poisoned lock is still whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

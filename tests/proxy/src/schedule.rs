@@ -137,7 +137,7 @@ impl Schedule {
     /// The same seed and the same requests give the same actions.
     pub fn random(seed: u64, rate: f64, actions: impl Into<Vec<Action>>) -> Schedule {
         let actions = actions.into();
-        let mut dice = SplitMix(seed);
+        let mut dice = Dice(seed);
         let decide = move |_: &Request| {
             // Both are drawn for every request, so that one request's fate does not move another's.
             let (strikes, which) = (dice.chance() < rate, dice.below(actions.len()));
@@ -206,9 +206,19 @@ impl Limit {
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): good enough for dice, in five lines.
-struct SplitMix(u64);
+pub struct Dice(u64);
 
-impl SplitMix {
+impl Dice {
+    /// The same throws for the same numbers.
+    pub fn new(numbers: &[u64]) -> Dice {
+        let mut dice = Dice(0);
+        for number in numbers {
+            dice.0 ^= number;
+            dice.0 = dice.next();
+        }
+        dice
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -218,12 +228,12 @@ impl SplitMix {
     }
 
     /// From 0 up to, but not, 1.
-    fn chance(&mut self) -> f64 {
+    pub fn chance(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// An index below `n`; draws also where there is none.
-    fn below(&mut self, n: usize) -> Option<usize> {
+    pub fn below(&mut self, n: usize) -> Option<usize> {
         let drawn = self.next();
         drawn.checked_rem(n as u64).map(|index| index as usize)
     }
@@ -248,7 +258,7 @@ mod tests {
 
     #[test]
     fn splitmix_draws_the_numbers_of_its_reference() {
-        let mut dice = SplitMix(1234567);
+        let mut dice = Dice(1234567);
         let drawn: Vec<u64> = (0..3).map(|_| dice.next()).collect();
         assert_eq!(drawn, [6457827717110365317, 3203168211198807973, 9817491932198370423]);
     }
