@@ -1,6 +1,7 @@
 //! Writing a batch: sending it again without the records that are gone, or once a lock is free, and telling what
 //! is known from what is not. How an API words all that is a [`Wording`].
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::machine::{Job, Machine, Step};
@@ -10,8 +11,8 @@ use crate::query::change::{Change, Op, Outcome, Write, Written};
 
 /// How an API words batches of one kind of write.
 pub trait Wording: Send {
-    /// One change, worded. Errors: a value that the API cannot hold.
-    fn word(&self, write: &Write, change: &Change) -> Result<String>;
+    /// Adds one change, worded, to `text`. Errors: a value that the API cannot hold.
+    fn word(&self, text: &mut String, write: &Write, change: &Change) -> Result<()>;
 
     /// The request that makes these changes.
     fn request(&self, write: &Write, words: &[&str]) -> Request;
@@ -52,20 +53,24 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// `max_retries`: how often it is sent again because a record was busy.
 pub fn batch(wording: impl Wording + 'static, write: Write, changes: &[Change], max_retries: u32) -> Job<Vec<Outcome>> {
     let keys = changes.iter().map(|change| change.key.clone()).collect();
-    let words: Vec<_> = changes.iter().map(|change| wording.word(&write, change)).collect();
-    let refused = words.iter().any(Result::is_err);
-    let outcome = |word: &Result<String>| match word {
-        Err(error) => Some(Outcome::Refused(error.clone())),
-        // A value that cannot be said keeps its whole batch back.
-        Ok(_) if refused => Some(Outcome::RolledBack),
-        Ok(_) => None,
+    let mut text = String::new();
+    let mut word = |change| {
+        let start = text.len();
+        let worded = wording.word(&mut text, &write, change);
+        (start..text.len(), worded.err().map(Outcome::Refused))
     };
-    let outcomes = words.iter().map(outcome).collect();
-    let words = words.into_iter().map(Result::unwrap_or_default).collect();
+    let (words, mut outcomes): (Vec<_>, Vec<_>) = changes.iter().map(&mut word).unzip();
+    // A value that cannot be said keeps its whole batch back.
+    if outcomes.iter().any(Option::is_some) {
+        for outcome in &mut outcomes {
+            outcome.get_or_insert(Outcome::RolledBack);
+        }
+    }
     Box::new(Batch {
         wording,
         write,
         keys,
+        text,
         words,
         outcomes,
         looking: Vec::new(),
@@ -83,7 +88,9 @@ struct Batch<W> {
     wording: W,
     write: Write,
     keys: Vec<Box<str>>,
-    words: Vec<String>,
+    /// All changes, worded, and where each of them stands.
+    text: String,
+    words: Vec<Range<usize>>,
     /// What is settled.
     outcomes: Vec<Option<Outcome>>,
     /// Which records are being looked for, and what they were refused for.
@@ -140,7 +147,7 @@ impl<W: Wording> Machine for Batch<W> {
             return Err(if self.repeated { Error::outcome_unknown(&error) } else { error });
         }
         self.state = State::Sent;
-        let words: Vec<_> = pending.iter().map(|at| self.words[*at].as_str()).collect();
+        let words: Vec<_> = pending.iter().map(|at| &self.text[self.words[*at].clone()]).collect();
         let mut request = self.wording.request(&self.write, &words);
         request.in_doubt = self.repeated;
         self.effect = request.effect;

@@ -7,7 +7,7 @@ use pgrx::pg_sys::{self, BuiltinOid, Datum, Oid, PgOid};
 use pgrx::{FromDatum, IntoDatum};
 use serde_json::value::RawValue;
 
-use super::memory::{c_text, text, text_datum};
+use super::memory::{c_text, in_utf8, text, text_datum};
 use crate::error::{Error, Kind, Result};
 use crate::value::{Type, Value};
 
@@ -67,10 +67,19 @@ pub unsafe fn to_value(datum: Datum, null: bool, oid: Oid) -> Value {
     if null {
         return Value::Null;
     }
-    if let Some(element) = element(oid) {
+    match element(oid) {
         // SAFETY: an array of this element type, by the contract above.
-        return unsafe { list_to_value(datum, element) };
+        Some(element) => unsafe { list_to_value(datum, element) },
+        // SAFETY: by the contract above.
+        None => unsafe { item_to_value(datum, oid) },
     }
+}
+
+/// As [`to_value`], of a type that is no array, and a datum that is not NULL.
+///
+/// # Safety
+/// The datum must be of the type `oid`.
+unsafe fn item_to_value(datum: Datum, oid: Oid) -> Value {
     // SAFETY, for every conversion below: the datum is of the type that was just tested.
     match PgOid::from(oid) {
         PgOid::BuiltIn(BuiltinOid::BOOLOID) => {
@@ -200,7 +209,7 @@ impl Decoder {
             // SAFETY: see above.
             Cell::Padded => Value::Text(unsafe { self.output(datum) }.trim_end_matches(' ').into()),
             // SAFETY: see above; it has the form of a timestamptz.
-            Cell::Timestamp => unsafe { to_value(datum, false, pg_sys::TIMESTAMPTZOID) },
+            Cell::Timestamp => unsafe { item_to_value(datum, pg_sys::TIMESTAMPTZOID) },
             Cell::List => {
                 // SAFETY: see above.
                 let list = unsafe { to_value(datum, false, self.base) };
@@ -210,7 +219,7 @@ impl Decoder {
                 if dimensions > 1 { Value::List([list].into()) } else { list }
             }
             // SAFETY: see above; a domain's datum is one of its base type.
-            Cell::Other => unsafe { to_value(datum, false, self.base) },
+            Cell::Other => unsafe { item_to_value(datum, self.base) },
         }
     }
 
@@ -227,8 +236,7 @@ impl Decoder {
 /// # Safety
 /// The datum must be of type text or varchar.
 unsafe fn text_of(datum: Datum) -> Box<str> {
-    // SAFETY: reads the database's encoding.
-    if unsafe { pg_sys::GetDatabaseEncoding() } != pg_sys::pg_enc::PG_UTF8 as c_int {
+    if !in_utf8() {
         // SAFETY: by the contract above.
         return unsafe { output(datum, pg_sys::TEXTOID) };
     }

@@ -7,6 +7,12 @@ use pgrx::{PgMemoryContexts, pg_sys};
 
 const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
 
+/// Whether the database's encoding is UTF-8.
+pub fn in_utf8() -> bool {
+    // SAFETY: reads the database's encoding.
+    unsafe { pg_sys::GetDatabaseEncoding() == UTF8 }
+}
+
 /// A C string in the server's encoding, in the current memory context. A NUL, which would end it early, is
 /// left out; what the encoding cannot hold is an error of Postgres's own (22P05).
 pub fn c_text(text: &str) -> *mut c_char {
@@ -31,8 +37,11 @@ pub unsafe fn text(pointer: *const c_char) -> String {
     if pointer.is_null() {
         return String::new();
     }
-    // SAFETY: by the contract above. What comes back is the same, or a converted copy.
-    let utf8 = unsafe { pg_sys::pg_server_to_any(pointer, libc::strlen(pointer) as c_int, UTF8) };
+    let utf8 = match in_utf8() {
+        true => pointer,
+        // SAFETY: by the contract above. What comes back is the same, or a converted copy.
+        false => unsafe { pg_sys::pg_server_to_any(pointer, libc::strlen(pointer) as c_int, UTF8) },
+    };
     // SAFETY: a NUL-terminated string.
     unsafe { CStr::from_ptr(utf8) }.to_string_lossy().into_owned()
 }
@@ -40,8 +49,7 @@ pub unsafe fn text(pointer: *const c_char) -> String {
 /// The text as messages may hold it: pgrx hands them to Postgres as they are, so that in a database of another
 /// encoding only ASCII is safe; the rest is spelled out.
 pub fn message(text: &str) -> Cow<'_, str> {
-    // SAFETY: reads the database's encoding.
-    if text.is_ascii() || unsafe { pg_sys::GetDatabaseEncoding() } == UTF8 {
+    if text.is_ascii() || in_utf8() {
         return Cow::Borrowed(text);
     }
     let spell = |letter: char| if letter.is_ascii() { letter.to_string() } else { letter.escape_unicode().to_string() };
@@ -51,8 +59,7 @@ pub fn message(text: &str) -> Cow<'_, str> {
 /// A text datum in the server's encoding, in the current memory context.
 pub fn text_datum(text: &str) -> pg_sys::Datum {
     let start = text.as_ptr().cast::<c_char>();
-    // SAFETY: reads the database's encoding.
-    if unsafe { pg_sys::GetDatabaseEncoding() } == UTF8 {
+    if in_utf8() {
         // SAFETY: reads as many bytes as there are.
         return unsafe { pg_sys::cstring_to_text_with_len(start, text.len() as c_int) }.into();
     }

@@ -36,6 +36,13 @@ pub struct ModifyPlan {
     pub skip_duplicates: bool,
 }
 
+impl ModifyPlan {
+    /// Whether anybody wants to see a row once it is sent.
+    pub fn looks_at_rows(&self) -> bool {
+        self.op != Op::Insert || self.returns || !self.returning.is_empty()
+    }
+}
+
 /// The name under which the key of the row that is to be changed is handed over. It says where the key stands, since
 /// tables of one inheritance tree share names.
 pub fn key_name(key: &Column) -> String {

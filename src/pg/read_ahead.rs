@@ -30,6 +30,8 @@ pub struct ReadAhead {
     modify: *mut Modify,
     /// Whether all rows are read before the first is handed out.
     whole: bool,
+    /// Whether each row is kept as it was read; else nobody looks at them again, and the first one stands for all.
+    keeps: bool,
     slots: Vec<Slot<'static>>,
     filled: usize,
     next: usize,
@@ -50,7 +52,10 @@ impl ReadAhead {
         }
         // SAFETY: live by the contract above.
         let read = unsafe { (*node).ExecProcNodeReal };
-        let ahead = ReadAhead { node, state, read, modify, whole, slots: Vec::new(), filled: 0, next: 0, ended: false };
+        // SAFETY: null or live by the contract above.
+        let keeps = unsafe { modify.as_ref() }.is_none_or(|modify| modify.plan.looks_at_rows());
+        let (slots, filled, next, ended) = (Vec::new(), 0, 0, false);
+        let ahead = ReadAhead { node, state, read, modify, whole, keeps, slots, filled, next, ended };
         // SAFETY: the executor's state is live.
         let ahead = super::memory::keep(unsafe { (*state).es_query_cxt }, ahead);
         WRAPPED.with_borrow_mut(|wrapped| wrapped.insert(node, ahead));
@@ -62,7 +67,8 @@ impl ReadAhead {
         if self.next == self.filled {
             self.fill()?;
         }
-        let slot = self.slots[..self.filled].get(self.next);
+        let there = self.next < self.filled;
+        let slot = self.slots.get(if self.keeps { self.next } else { 0 }).filter(|_| there);
         self.next += 1;
         Ok(slot.map_or(std::ptr::null_mut(), Slot::as_ptr))
     }
@@ -77,25 +83,31 @@ impl ReadAhead {
                 self.ended = true;
                 break;
             };
-            if self.slots.len() == self.filled {
-                // SAFETY: both are live while the executor runs.
-                self.slots.extend(unsafe { twin(self.state, row) });
-            }
-            let copy = self.slots[self.filled];
-            // SAFETY: two slots of one kind and row type.
-            unsafe { pg_sys::ExecCopySlot(copy.as_ptr(), row.as_ptr()) };
-            copy.own();
+            let row = if self.keeps || self.filled == 0 { self.copy(row) } else { row };
             self.filled += 1;
             // SAFETY: it lives as long as the executor's memory, and nobody else uses it while a row is read.
             let Some(modify) = (unsafe { self.modify.as_mut() }) else { continue };
             // SAFETY: the executor's state is live, and core is between two rows.
             unsafe { modify_node::next_row(self.state) };
             // SAFETY: the executor's state is live.
-            if unsafe { for_this_row(self.state, || modify.plan_row(copy)) }? && !self.whole {
+            if unsafe { for_this_row(self.state, || modify.plan_row(row)) }? && !self.whole {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Keeps a row, in the next free slot.
+    fn copy(&mut self, row: Slot<'_>) -> Slot<'static> {
+        if self.slots.len() == self.filled {
+            // SAFETY: both are live while the executor runs.
+            self.slots.extend(unsafe { twin(self.state, row) });
+        }
+        let copy = self.slots[self.filled];
+        // SAFETY: two slots of one kind and row type.
+        unsafe { pg_sys::ExecCopySlot(copy.as_ptr(), row.as_ptr()) };
+        copy.own();
+        copy
     }
 }
 

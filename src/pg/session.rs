@@ -8,6 +8,7 @@ use std::sync::Arc;
 use pgrx::pg_sys;
 
 use super::token_file::TokenFile;
+use super::wait::IoThread;
 use super::{catalog, settings, wait};
 use crate::connector;
 use crate::connector::contract::Connector;
@@ -15,7 +16,7 @@ use crate::connector::machine::Job;
 use crate::error::Result;
 use crate::http::meter::{Account, Budget, Counts, Meter};
 use crate::http::session::Session;
-use crate::io::{Io, Stream};
+use crate::io::Stream;
 use crate::options::{Credentials, ServerOptions};
 use crate::query::page::Weigh;
 
@@ -28,7 +29,7 @@ pub struct Remote {
     pub connector: Arc<dyn Connector>,
     session: Arc<Session>,
     totals: Arc<Meter>,
-    io: Rc<Io>,
+    io: Rc<IoThread>,
 }
 
 /// What a session was made from. If any of it changes, a new one is made.
@@ -101,7 +102,7 @@ impl Remote {
         T: Weigh + Send + 'static,
     {
         let account = Account::new(meter, Arc::clone(&self.totals), budget());
-        let stream = self.io.stream(Arc::clone(&self.session), jobs, account.clone());
+        let stream = self.io.io.stream(Arc::clone(&self.session), jobs, account.clone());
         Answers { stream, account, io: Rc::clone(&self.io) }
     }
 
@@ -124,7 +125,7 @@ pub struct Answers<T> {
     stream: Stream<T>,
     /// Who pays for them, and knows what is in doubt.
     pub account: Account,
-    io: Rc<Io>,
+    io: Rc<IoThread>,
 }
 
 impl<T> Answers<T> {

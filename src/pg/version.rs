@@ -1,5 +1,6 @@
 //! Where the major versions of Postgres differ.
 
+use std::ffi::c_int;
 use std::ptr;
 
 use pgrx::pg_sys;
@@ -194,4 +195,21 @@ pub unsafe fn scan_user(node: *mut pg_sys::ForeignScanState) -> pg_sys::Oid {
     }
     // SAFETY: reads the backend's current user.
     unsafe { pg_sys::GetUserId() }
+}
+
+/// A set of events to wait for that lasts as long as the backend.
+///
+/// # Safety
+/// As for Postgres's function of this name.
+pub unsafe fn create_wait_event_set(room: c_int) -> *mut pg_sys::WaitEventSet {
+    // SAFETY: by the contract above; this memory is never freed.
+    #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
+    unsafe {
+        pg_sys::CreateWaitEventSet(pg_sys::TopMemoryContext, room)
+    }
+    // SAFETY: by the contract above; without an owner nothing frees it.
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    unsafe {
+        pg_sys::CreateWaitEventSet(ptr::null_mut(), room)
+    }
 }

@@ -1,28 +1,50 @@
 //! Waiting for the I/O thread, so that a cancel, a timeout or a terminated backend ends the wait at once.
 
 use std::cell::RefCell;
+use std::ptr;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use pgrx::{check_for_interrupts, pg_guard, pg_sys};
 
+use super::version;
 use crate::error::{Error, Kind, Result};
 use crate::io::Io;
 
+/// The I/O thread, and what is waited for meanwhile.
+pub struct IoThread {
+    pub io: Io,
+    /// Our latch, the thread's descriptor, and the postmaster's death. Lasts as long as the backend.
+    events: *mut pg_sys::WaitEventSet,
+}
+
 thread_local! {
     /// The backend's I/O thread. Only the thread that runs Postgres code comes here.
-    static IO: RefCell<Option<Rc<Io>>> = const { RefCell::new(None) };
+    static IO: RefCell<Option<Rc<IoThread>>> = const { RefCell::new(None) };
 }
 
 /// The I/O thread, started when first needed: a postmaster that preloads the library must not have one,
 /// since threads do not survive a fork.
-pub fn io() -> Result<Rc<Io>> {
+pub fn io() -> Result<Rc<IoThread>> {
     IO.with_borrow_mut(|slot| {
         if let Some(io) = slot {
             return Ok(Rc::clone(io));
         }
-        let io = Rc::new(Io::start(spawn)?);
+        let io = Io::start(spawn)?;
+        let descriptor = io.descriptor();
+        // SAFETY: a set with room for three events, which live as long as it does.
+        let events = unsafe {
+            let events = version::create_wait_event_set(3);
+            let add = |what, descriptor, latch| {
+                pg_sys::AddWaitEventToSet(events, what, descriptor, latch, ptr::null_mut());
+            };
+            add(pg_sys::WL_LATCH_SET, pg_sys::PGINVALID_SOCKET, pg_sys::MyLatch);
+            add(pg_sys::WL_EXIT_ON_PM_DEATH, pg_sys::PGINVALID_SOCKET, ptr::null_mut());
+            add(pg_sys::WL_SOCKET_READABLE, descriptor, ptr::null_mut());
+            events
+        };
+        let io = Rc::new(IoThread { io, events });
         // SAFETY: registers a plain function once per backend.
         unsafe { pg_sys::before_shmem_exit(Some(stop), pg_sys::Datum::from(0)) };
         *slot = Some(Rc::clone(&io));
@@ -48,30 +70,29 @@ fn spawn(work: Box<dyn FnOnce() + Send>) -> Result<()> {
 #[pg_guard]
 unsafe extern "C-unwind" fn stop(_code: i32, _arg: pg_sys::Datum) {
     if let Some(io) = IO.with_borrow_mut(Option::take) {
-        io.stop(Duration::from_millis(100));
+        io.io.stop(Duration::from_millis(100));
     }
 }
 
 /// Calls `poll` until it is ready, sleeping in between until the I/O thread wakes us.
 ///
 /// Interrupts are served at every turn: they leave by unwinding, so whatever is on the stack is dropped.
-pub fn until<T>(io: &Io, mut poll: impl FnMut() -> Poll<T>) -> T {
+pub fn until<T>(thread: &IoThread, mut poll: impl FnMut() -> Poll<T>) -> T {
     loop {
         check_for_interrupts!();
         if let Poll::Ready(value) = poll() {
             return value;
         }
-        let events = pg_sys::WL_LATCH_SET | pg_sys::WL_SOCKET_READABLE | pg_sys::WL_EXIT_ON_PM_DEATH;
-        // SAFETY: waits on our own latch and on a descriptor that `io` keeps open.
-        let happened = unsafe {
-            pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, io.descriptor(), -1, pg_sys::PG_WAIT_EXTENSION)
-        } as u32;
+        let mut event = pg_sys::WaitEvent::default();
+        // SAFETY: a set that lasts as long as the backend, and room for one event.
+        unsafe { pg_sys::WaitEventSetWait(thread.events, -1, &mut event, 1, pg_sys::PG_WAIT_EXTENSION) };
+        let happened = event.events;
         if happened & pg_sys::WL_LATCH_SET != 0 {
             // SAFETY: our own latch.
             unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };
         }
         if happened & pg_sys::WL_SOCKET_READABLE != 0 {
-            io.drain();
+            thread.io.drain();
         }
     }
 }

@@ -80,22 +80,22 @@ struct Item {
 }
 
 impl Wording for Collections {
-    fn word(&self, write: &Write, change: &Change) -> Result<String> {
+    fn word(&self, text: &mut String, write: &Write, change: &Change) -> Result<()> {
         if write.op == Op::Delete {
-            return Ok(change.key.to_string());
+            text.push_str(&change.key);
+            return Ok(());
         }
-        let mut record = String::with_capacity(self.attributes.len() + 32 * (change.cells.len() + 1));
-        record.push_str(&self.attributes);
+        text.push_str(&self.attributes);
         if write.op == Op::Update {
-            record.push_str(",\"id\":");
-            encode::quote(&mut record, &change.key);
+            text.push_str(",\"id\":");
+            encode::quote(text, &change.key);
         }
         for (at, value) in &change.cells {
-            record.push_str(&self.names[*at]);
-            encode::json(&mut record, &write.fields[*at], value)?;
+            text.push_str(&self.names[*at]);
+            encode::json(text, &write.fields[*at], value)?;
         }
-        record.push('}');
-        Ok(record)
+        text.push('}');
+        Ok(())
     }
 
     fn request(&self, write: &Write, words: &[&str]) -> Request {
