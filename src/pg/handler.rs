@@ -8,7 +8,7 @@ use pgrx::{PgBox, pg_guard, pg_sys};
 use super::error::or_raise;
 use super::executor::ScanNode;
 use super::explain::{self, Explain};
-use super::plan::{self, Relation};
+use super::plan::{self, Stage};
 use super::planner::{Rel, WonPath, restrictions};
 use super::scan::Scan;
 use super::{import, node, plan_text};
@@ -45,18 +45,18 @@ unsafe extern "C-unwind" fn get_foreign_rel_size(
     }
 }
 
-/// A relation of this wrapper, and what was decided of it.
+/// A relation of the planner, and what this wrapper keeps on it.
 ///
 /// # Safety
 /// As for [`Rel::new`]; if the relation keeps something, it must be this wrapper's.
 unsafe fn planned<'p>(
     root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
-) -> Option<(Rel<'p>, &'p Relation<'p>)> {
+) -> Option<(Rel<'p>, &'p Stage<'p>)> {
     // SAFETY: by the contract above.
     let rel = unsafe { Rel::new(root, rel) }?;
-    // SAFETY: `rel_size` keeps nothing but relations.
-    Some((rel, unsafe { rel.kept::<Relation>() }?))
+    // SAFETY: nothing but stages is kept.
+    Some((rel, unsafe { rel.kept::<Stage>() }?))
 }
 
 #[pg_guard]
@@ -66,8 +66,8 @@ unsafe extern "C-unwind" fn get_foreign_paths(
     _table: pg_sys::Oid,
 ) {
     // SAFETY: see above.
-    if let Some((rel, relation)) = unsafe { planned(root, rel) } {
-        plan::paths(rel, relation);
+    if let Some((rel, Stage::Scan(relation))) = unsafe { planned(root, rel) } {
+        or_raise(plan::paths(rel, relation));
     }
 }
 
@@ -79,15 +79,23 @@ unsafe extern "C-unwind" fn get_foreign_upper_paths(
     output: *mut pg_sys::RelOptInfo,
     extra: *mut c_void,
 ) {
-    if stage != pg_sys::UpperRelationKind::UPPERREL_FINAL {
-        return;
-    }
     // SAFETY: see above; a relation that this wrapper has not planned keeps nothing.
     let (input, output) = unsafe { (planned(root, input), Rel::new(root, output)) };
-    // SAFETY: at this stage it is a `FinalPathExtraData`.
-    let wanted = unsafe { extra.cast::<pg_sys::FinalPathExtraData>().as_ref() };
-    if let (Some((rel, relation)), Some(output), Some(wanted)) = (input, output, wanted) {
-        plan::final_path(rel, relation, output, wanted);
+    let (Some((rel, below)), Some(output)) = (input, output) else { return };
+    match (stage, below) {
+        (pg_sys::UpperRelationKind::UPPERREL_ORDERED, Stage::Scan(relation)) => plan::ordered(rel, relation, output),
+        (pg_sys::UpperRelationKind::UPPERREL_FINAL, below) => {
+            let (rel, ordered) = match below {
+                Stage::Scan(_) => (rel, false),
+                Stage::Ordered(scan) => (*scan, true),
+            };
+            // SAFETY: nothing but stages is kept. At this stage the rest is a `FinalPathExtraData`.
+            let (scan, wanted) = unsafe { (rel.kept::<Stage>(), extra.cast::<pg_sys::FinalPathExtraData>().as_ref()) };
+            if let (Some(Stage::Scan(relation)), Some(wanted)) = (scan, wanted) {
+                plan::final_path(rel, relation, ordered, output, wanted);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -102,11 +110,11 @@ unsafe extern "C-unwind" fn get_foreign_plan(
     outer: *mut pg_sys::Plan,
 ) -> *mut pg_sys::ForeignScan {
     // SAFETY: see above.
-    let (Some((rel, relation)), Some(path)) = (unsafe { (planned(root, rel), WonPath::new(path)) }) else {
+    let (Some((rel, Stage::Scan(relation))), Some(path)) = (unsafe { (planned(root, rel), WonPath::new(path)) }) else {
         return ptr::null_mut();
     };
     // SAFETY: see above.
-    let plan = plan::plan(rel, relation, &path, &unsafe { restrictions(conditions) });
+    let plan = or_raise(plan::plan(rel, relation, &path, &unsafe { restrictions(conditions) }));
     let pointers = |nodes: &[node::Node]| node::list(nodes.iter().map(|node| node.as_ptr()));
     // SAFETY: lists of live expressions, and what the plan crosses with.
     unsafe {

@@ -21,13 +21,15 @@ const DEEPEST: u32 = 20;
 pub struct Lowering<'t, 'p> {
     rel: Rel<'p>,
     table: &'t Table,
+    /// Whether operands may name columns of other relations: a join brings their rows one by one.
+    pub joined: bool,
     /// What [`Operand::Arg`] counts.
     pub args: Vec<Node<'p>>,
 }
 
 impl<'t, 'p> Lowering<'t, 'p> {
     pub fn new(rel: Rel<'p>, table: &'t Table) -> Self {
-        Lowering { rel, table, args: Vec::new() }
+        Lowering { rel, table, joined: false, args: Vec::new() }
     }
 
     /// The condition in neutral words.
@@ -132,6 +134,11 @@ impl<'t, 'p> Lowering<'t, 'p> {
         Some(Predicate::Compare { field: field.clone(), op, operand: Operand::Value(Value::Bool(true)) })
     }
 
+    /// What a condition ranks rows by, seen as a field.
+    pub fn sorted(&self, node: Node<'p>) -> Option<&'t Field> {
+        self.field(node)
+    }
+
     /// The field behind a column of this table, seen through casts that change nothing.
     fn field(&self, node: Node<'p>) -> Option<&'t Field> {
         match node.shape() {
@@ -160,15 +167,16 @@ impl<'t, 'p> Lowering<'t, 'p> {
             // SAFETY: a constant's datum is of the constant's type.
             return Some(Operand::Value(unsafe { datum::to_value(datum, null, oid) }));
         }
-        if !self.rel.known_at_execution(node) {
+        let known = if self.joined { self.rel.known_beside(node) } else { self.rel.known_at_execution(node) };
+        if !known {
             return None;
         }
         self.args.push(node);
         Some(Operand::Arg(self.args.len() - 1))
     }
 
-    /// The value that LIMIT will have, as an operand.
-    pub fn limit(&mut self, node: Node<'p>) -> Option<Operand> {
+    /// The value that LIMIT or OFFSET will have, as an operand.
+    pub fn rows(&mut self, node: Node<'p>) -> Option<Operand> {
         self.operand(node, Type::Int)
     }
 }

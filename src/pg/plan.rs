@@ -1,6 +1,6 @@
 //! Planning a scan: what is asked of the API, what Postgres tests, what it costs. Nothing is sent.
 //!
-//! The one rule that everything rests on is [`Relation::all_exact`]: LIMIT goes to the API only if the API
+//! The one rule that everything rests on is [`Way::all_exact`]: LIMIT goes to the API only if the API
 //! decides every condition exactly as Postgres would.
 //! <https://www.postgresql.org/docs/current/fdw-planning.html>
 
@@ -16,8 +16,8 @@ use super::settings;
 use super::version::Estimate;
 use crate::connector;
 use crate::error::{Error, Kind, Result};
-use crate::query::ask::{Access, Ask, Read};
-use crate::query::predicate::{Operand, Predicate};
+use crate::query::ask::{Access, Ask, Read, SortKey};
+use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::query::push::Support;
 
 /// What one request costs, in the planner's units: as much as some thousand records, yet little enough that
@@ -27,12 +27,28 @@ const REQUEST_COST: f64 = 500.0;
 const RECORD_COST: f64 = 0.1;
 /// What LIMIT saves beyond what estimates tell: with it the API cannot send more, without it it may.
 const LIMIT_DISCOUNT: f64 = 0.9;
+/// What an order costs that the API makes, so that it is asked for only where it is of use.
+const ORDER_PENALTY: f64 = 1.02;
 /// Rows of an object of which nothing is known.
 const DEFAULT_ROWS: f64 = 1_000.0;
 
-/// A foreign table in a query being planned. Hangs on its `RelOptInfo`.
+/// What hangs on a relation of the planner.
+pub enum Stage<'p> {
+    Scan(Box<Relation<'p>>),
+    /// The rows of a scan in the order that the query wants, and nothing else done to them.
+    Ordered(Rel<'p>),
+}
+
+/// A foreign table in a query being planned.
 pub struct Relation<'p> {
     table: Table,
+    way: Way<'p>,
+    /// The query's order, if the API can sort so.
+    order: Option<Vec<SortKey>>,
+}
+
+/// One way to read it: with the query's conditions alone, or also with those that rows of other relations bring.
+struct Way<'p> {
     clauses: Vec<Clause<'p>>,
     /// The expressions that [`Operand::Arg`] counts.
     args: Vec<Node<'p>>,
@@ -59,31 +75,77 @@ pub struct Plan<'p> {
 
 /// Estimates rows, and decides what is pushed.
 pub fn rel_size(rel: Rel<'_>, table: pg_sys::Oid) -> Result<()> {
-    let mut relation = Relation::new(rel, table)?;
-    let told = relation.table.object.estimated_rows;
-    rel.estimate_size(told.map_or(DEFAULT_ROWS, |rows| rows as f64));
-    let pushed = relation.clauses.iter().filter(|clause| clause.support != Support::Unsupported);
-    let selectivity = rel.selectivity(pushed.map(|clause| clause.restriction));
-    relation.records = (rel.tuples() * selectivity).ceil().max(1.0);
-    rel.keep(relation);
+    let table = Table::read(table)?;
+    rel.estimate_size(table.object.estimated_rows.map_or(DEFAULT_ROWS, |rows| rows as f64));
+    let lowering = Lowering::new(rel, &table);
+    let key = |(column, descending, nulls_first)| {
+        let field = lowering.sorted(column)?.clone();
+        Some(SortKey { field, descending, nulls_first })
+    };
+    let order = rel.wanted_order().filter(|_| settings::pushdown());
+    let order: Option<Vec<_>> = order.and_then(|keys| keys.into_iter().map(key).collect());
+    let way = Way::new(rel, &table, Vec::new(), order.clone().unwrap_or_default())?;
+    if way.finds_one() {
+        rel.expect_one();
+    }
+    let order = order.filter(|_| way.access.order);
+    rel.keep(Stage::Scan(Box::new(Relation { table, way, order })));
     Ok(())
 }
 
 /// Offers the ways to read the table.
-pub fn paths(rel: Rel<'_>, relation: &Relation) {
-    let (first, all) = relation.cost(relation.records);
-    let (once, per_row) = rel.local_cost();
-    let total = once + all + per_row * relation.records;
-    rel.offer(Estimate { rows: rel.rows(), startup: once + first, total });
+pub fn paths<'p>(rel: Rel<'p>, relation: &Relation<'p>) -> Result<()> {
+    let estimate = relation.way.estimate(rel, rel.rows());
+    rel.offer(estimate, false);
+    if relation.order.as_ref().is_some_and(|order| !order.is_empty()) {
+        rel.offer(Estimate { total: estimate.total * ORDER_PENALTY, ..estimate }, true);
+    }
+    // Whether the API can be asked for the rows that go with one of another relation.
+    let may = |restriction| {
+        let way = Way::new(rel, &relation.table, vec![restriction], Vec::new());
+        way.is_ok_and(|way| way.clauses.last().is_some_and(|clause| clause.support != Support::Unsupported))
+    };
+    if !settings::pushdown() {
+        return Ok(());
+    }
+    for outer in rel.joined_by(may) {
+        let mut failed = Ok(());
+        rel.offer_joined(&outer, |joined, rows| match Way::new(rel, &relation.table, joined, Vec::new()) {
+            Ok(way) => {
+                let rows = if way.finds_one() { 1.0 } else { rows };
+                (rows, way.estimate(rel, rows))
+            }
+            Err(error) => {
+                failed = Err(error);
+                (rows, estimate)
+            }
+        });
+        failed?;
+    }
+    Ok(())
+}
+
+/// Notes that a relation is a scan's rows in the query's order.
+pub fn ordered<'p>(input: Rel<'p>, relation: &Relation<'p>, output: Rel<'p>) {
+    if relation.order.is_some() {
+        output.keep(Stage::Ordered(input));
+    }
 }
 
 /// Offers to let the API apply LIMIT, where that gives the same rows.
-pub fn final_path<'p>(rel: Rel<'p>, relation: &Relation<'p>, output: Rel<'p>, wanted: &pg_sys::FinalPathExtraData) {
-    if !settings::pushdown() || !relation.all_exact() || !relation.access.limit {
+pub fn final_path<'p>(
+    rel: Rel<'p>,
+    relation: &Relation<'p>,
+    ordered: bool,
+    output: Rel<'p>,
+    wanted: &pg_sys::FinalPathExtraData,
+) {
+    if !settings::pushdown() || !relation.way.all_exact() || !relation.way.access.limit {
         return;
     }
-    let Some(limit) = rel.plain_limit(wanted) else { return };
-    if Lowering::new(rel, &relation.table).limit(limit).is_none() {
+    let Some((limit, offset)) = rel.plain_limit(wanted, ordered) else { return };
+    let mut lowering = Lowering::new(rel, &relation.table);
+    if lowering.rows(limit).is_none() || offset.is_some_and(|offset| lowering.rows(offset).is_none()) {
         return;
     }
     // What the planner assumes where LIMIT is not known yet: a tenth.
@@ -92,10 +154,10 @@ pub fn final_path<'p>(rel: Rel<'p>, relation: &Relation<'p>, output: Rel<'p>, wa
         _ => (rel.rows() * 0.1).ceil(),
     };
     let rows = rows.max(1.0);
-    let (first, all) = relation.cost(rows);
+    let (first, all) = relation.way.cost(rows);
     let (_, per_row) = rel.local_cost();
     let (startup, total) = (first * LIMIT_DISCOUNT, (all + rows * per_row) * LIMIT_DISCOUNT);
-    rel.offer_final(output, Estimate { rows, startup, total }, limit);
+    rel.offer_final(output, Estimate { rows, startup, total }, (limit, offset), wanted);
 }
 
 /// Makes the plan of the path that won.
@@ -104,10 +166,18 @@ pub fn plan<'p>(
     relation: &Relation<'p>,
     path: &WonPath<'p>,
     restrictions: &[Restriction<'p>],
-) -> Plan<'p> {
+) -> Result<Plan<'p>> {
+    let joined = path.joined_by();
+    let own;
+    let way = if joined.is_empty() {
+        &relation.way
+    } else {
+        own = Way::new(rel, &relation.table, joined, Vec::new())?;
+        &own
+    };
     let (mut local, mut recheck) = (Vec::new(), Vec::new());
     for restriction in restrictions.iter().filter(|restriction| !restriction.is_gate()) {
-        let clause = relation.clauses.iter().find(|clause| clause.restriction == *restriction);
+        let clause = way.clauses.iter().find(|clause| clause.restriction == *restriction);
         match clause.map(|clause| clause.support) {
             Some(Support::Exact) => recheck.extend(restriction.condition()),
             _ => local.extend(restriction.condition()),
@@ -117,19 +187,34 @@ pub fn plan<'p>(
     let needed = fields(rel, &relation.table, &needed);
 
     let mut lowering = Lowering::new(rel, &relation.table);
-    lowering.args.clone_from(&relation.args);
-    let limit = path.limit().and_then(|limit| lowering.limit(limit));
+    lowering.args.clone_from(&way.args);
+    let (limit, offset) = path.rows();
+    let limit = limit.and_then(|limit| lowering.rows(limit));
+    let offset = offset.and_then(|offset| lowering.rows(offset));
     let args = lowering.args;
+    let object = &relation.table.object;
+    let pushed = way.access.covers.iter().filter(|(support, _)| *support != Support::Unsupported);
+    let read = Read {
+        object: object.name.clone(),
+        fields: needed.iter().map(|(_, field)| object.fields[*field].clone()).collect(),
+        filter: pushed.map(|(_, predicate)| predicate.clone()).collect(),
+        order: relation.order.clone().filter(|_| path.is_ordered()).unwrap_or_default(),
+        limit,
+        offset,
+        wire: way.access.wire.clone(),
+    };
     let attributes = needed.iter().map(|(attribute, _)| *attribute).collect();
-    Plan { local, recheck, args, scan: ScanPlan { read: relation.read(&needed, limit), attributes } }
+    Ok(Plan { local, recheck, args, scan: ScanPlan { read, attributes } })
 }
 
-impl<'p> Relation<'p> {
-    fn new(rel: Rel<'p>, table: pg_sys::Oid) -> Result<Self> {
-        let table = Table::read(table)?;
+impl<'p> Way<'p> {
+    /// The way that the connector offers. `joined`: conditions that come with rows of other relations.
+    fn new(rel: Rel<'p>, table: &Table, joined: Vec<Restriction<'p>>, order: Vec<SortKey>) -> Result<Self> {
         let connector = connector::open(&catalog::server(table.server)?)?;
-        let restrictions = rel.restrictions();
-        let mut lowering = Lowering::new(rel, &table);
+        let mut lowering = Lowering::new(rel, table);
+        lowering.joined = !joined.is_empty();
+        let mut restrictions = rel.restrictions();
+        restrictions.extend(joined);
         let mut lower = |restriction: &Restriction<'p>| match restriction.condition() {
             Some(condition) if settings::pushdown() && !restriction.is_gate() => lowering.condition(condition),
             _ => Predicate::Opaque,
@@ -139,9 +224,9 @@ impl<'p> Relation<'p> {
 
         let conditions = restrictions.iter().filter_map(|restriction| restriction.condition());
         let needed: Vec<_> = rel.target().into_iter().chain(conditions).collect();
-        let needed = fields(rel, &table, &needed);
+        let needed = fields(rel, table, &needed);
         let fields = needed.iter().map(|(_, field)| table.object.fields[*field].clone()).collect();
-        let access = connector.accesses(&table.object, &Ask { fields, clauses }).into_iter().next();
+        let access = connector.accesses(&table.object, &Ask { fields, clauses, order }).into_iter().next();
         let mut access = access.filter(|access| access.covers.len() == restrictions.len()).ok_or_else(|| {
             Error::new(Kind::Internal, format!("{} offers no access to \"{}\"", connector.title(), table.name))
         })?;
@@ -155,16 +240,37 @@ impl<'p> Relation<'p> {
                 }
             });
         }
-        let args = pushed;
         let covers = access.covers.iter();
         let clauses = restrictions.into_iter().zip(covers);
-        let clauses = clauses.map(|(restriction, (support, _))| Clause { restriction, support: *support }).collect();
-        Ok(Relation { table, clauses, args, access, records: 0.0 })
+        let clauses: Vec<_> =
+            clauses.map(|(restriction, (support, _))| Clause { restriction, support: *support }).collect();
+        let counted = clauses.iter().filter(|clause| clause.support != Support::Unsupported);
+        let selectivity = rel.selectivity(counted.map(|clause| clause.restriction));
+        let mut way = Way { clauses, args: pushed, access, records: (rel.tuples() * selectivity).ceil().max(1.0) };
+        if way.finds_one() {
+            way.records = 1.0;
+        }
+        Ok(way)
     }
 
     /// Whether the API decides every condition exactly.
     fn all_exact(&self) -> bool {
         self.clauses.iter().all(|clause| clause.support == Support::Exact)
+    }
+
+    /// Whether it asks for one key.
+    fn finds_one(&self) -> bool {
+        let mut exact = self.access.covers.iter().filter(|(support, _)| *support == Support::Exact);
+        exact.any(
+            |(_, predicate)| matches!(predicate, Predicate::Compare { field, op: Comparison::Eq, .. } if field.key),
+        )
+    }
+
+    /// What the scan costs, of which Postgres expects this many rows.
+    fn estimate(&self, rel: Rel<'p>, rows: f64) -> Estimate {
+        let (first, all) = self.cost(self.records);
+        let (once, per_row) = rel.local_cost();
+        Estimate { rows, startup: once + first, total: once + all + per_row * self.records }
     }
 
     /// What reading this many records costs: until the first, and in all.
@@ -173,18 +279,6 @@ impl<'p> Relation<'p> {
         let first = REQUEST_COST + RECORD_COST * records.min(page);
         let more = (records / page).ceil().max(1.0) - 1.0;
         (first, first + more * REQUEST_COST + RECORD_COST * (records - page).max(0.0))
-    }
-
-    fn read(&self, needed: &[(i16, usize)], limit: Option<Operand>) -> Read {
-        let object = &self.table.object;
-        let pushed = self.access.covers.iter().filter(|(support, _)| *support != Support::Unsupported);
-        Read {
-            object: object.name.clone(),
-            fields: needed.iter().map(|(_, field)| object.fields[*field].clone()).collect(),
-            filter: pushed.map(|(_, predicate)| predicate.clone()).collect(),
-            limit,
-            wire: self.access.wire.clone(),
-        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Safe views of what the planner is working on.
 
 use std::collections::BTreeSet;
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use pgrx::{PgList, pg_sys};
+use pgrx::{PgList, pg_guard, pg_sys};
 
 use super::memory;
 use super::node::{self, Node, named};
@@ -89,6 +90,19 @@ impl<'p> Rel<'p> {
             && !unsafe { pg_sys::contain_subplans(expression) }
     }
 
+    /// As [`Rel::known_at_execution`], or known once a row of the other relations of a join is.
+    pub fn known_beside(self, expression: Node<'p>) -> bool {
+        let expression = expression.as_ptr();
+        // SAFETY: a live expression of this query.
+        let columns = unsafe { pg_sys::pull_varnos(self.root.as_ptr(), expression) };
+        // SAFETY: two live sets.
+        !unsafe { pg_sys::bms_overlap(columns, self.rel().relids) }
+            // SAFETY: a live expression.
+            && !unsafe { pg_sys::contain_volatile_functions(expression) }
+            // SAFETY: likewise.
+            && !unsafe { pg_sys::contain_subplans(expression) }
+    }
+
     /// Rows of the table: what ANALYZE counted, else what is told here. Rows of the query follow from it.
     pub fn estimate_size(mut self, told: f64) {
         // SAFETY: a live relation, of which nobody else holds a reference now.
@@ -98,6 +112,12 @@ impl<'p> Rel<'p> {
         }
         // SAFETY: a live base relation.
         unsafe { pg_sys::set_baserel_size_estimates(self.root.as_ptr(), self.rel.as_ptr()) };
+    }
+
+    /// Says that the query gets one row of it at most.
+    pub fn expect_one(mut self) {
+        // SAFETY: a live relation, of which nobody else holds a reference now.
+        unsafe { self.rel.as_mut() }.rows = 1.0;
     }
 
     pub fn tuples(self) -> f64 {
@@ -137,51 +157,199 @@ impl<'p> Rel<'p> {
         unsafe { self.rel().fdw_private.cast::<T>().as_ref() }
     }
 
-    /// Offers a scan in no particular order.
-    pub fn offer(self, estimate: Estimate) {
-        let required = self.rel().lateral_relids;
+    /// Offers a scan, in the query's order if `ordered`.
+    pub fn offer(self, estimate: Estimate, ordered: bool) {
+        let keys = if ordered { self.root().query_pathkeys } else { ptr::null_mut() };
+        self.add(estimate, keys, self.rel().lateral_relids);
+    }
+
+    fn add(self, estimate: Estimate, keys: *mut pg_sys::List, outer: pg_sys::Relids) {
         // SAFETY: live nodes of one planner run.
         let path =
-            unsafe { version::create_foreignscan_path(self.root.as_ptr(), self.rel.as_ptr(), estimate, required) };
+            unsafe { version::create_foreignscan_path(self.root.as_ptr(), self.rel.as_ptr(), estimate, keys, outer) };
         // SAFETY: a path of this relation.
         unsafe { pg_sys::add_path(self.rel.as_ptr(), path.cast()) };
     }
 
-    /// The rows that LIMIT keeps, if LIMIT is all that the query does to this relation.
+    /// The order that the query needs, if it is one of this relation's own columns by their types' default order: the
+    /// columns, which of them descend, and which have NULLs first.
+    pub fn wanted_order(self) -> Option<Vec<(Node<'p>, bool, bool)>> {
+        // SAFETY: the planner's own list of path keys.
+        let keys = unsafe { PgList::<pg_sys::PathKey>::from_pg(self.root().query_pathkeys) };
+        // SAFETY: live path keys, with live classes.
+        keys.iter_ptr().map(|key| unsafe { self.sort_column(&*key) }).collect()
+    }
+
+    /// # Safety
+    /// The key must be live.
+    unsafe fn sort_column(self, key: &pg_sys::PathKey) -> Option<(Node<'p>, bool, bool)> {
+        // SAFETY: a path key has a class of live members.
+        let members = unsafe { PgList::<pg_sys::EquivalenceMember>::from_pg((*key.pk_eclass).ec_members) };
+        let own = |member: &&pg_sys::EquivalenceMember| {
+            // SAFETY: two live sets.
+            !member.em_is_const && unsafe { pg_sys::bms_equal(member.em_relids, self.rel().relids) }
+        };
+        // SAFETY: live members.
+        let member = members.iter_ptr().map(|member| unsafe { &*member }).find(own)?;
+        // SAFETY: a live expression.
+        let column = unsafe { Node::new(member.em_expr.cast()) }?;
+        // SAFETY: a look-up in the type cache, which outlives the statement.
+        let entry = unsafe { pg_sys::lookup_type_cache(column.type_oid(), pg_sys::TYPECACHE_BTREE_OPFAMILY as i32) };
+        // SAFETY: a live entry.
+        let natural = unsafe { (*entry).btree_opf } == key.pk_opfamily;
+        natural.then_some((column, version::descends(key), key.pk_nulls_first))
+    }
+
+    /// Equalities with columns of other relations, one list for each set of such relations.
+    pub fn joined_by(self, may: impl Fn(Restriction<'p>) -> bool) -> Vec<Outer> {
+        let mut outers: Vec<Outer> = Vec::new();
+        for restriction in self.movable_clauses() {
+            // SAFETY: live sets of the planner.
+            let others = unsafe { pg_sys::bms_difference(restriction.info().clause_relids, self.rel().relids) };
+            // SAFETY: likewise.
+            let known = |outer: &Outer| unsafe { pg_sys::bms_equal(outer.relids, others) };
+            if !others.is_null() && !outers.iter().any(known) && may(restriction) {
+                // SAFETY: likewise.
+                let relids = unsafe { pg_sys::bms_union(others, self.rel().lateral_relids) };
+                outers.push(Outer { relids });
+            }
+        }
+        outers
+    }
+
+    /// The join clauses that a scan of this relation could test, given rows of the others.
+    fn movable_clauses(self) -> Vec<Restriction<'p>> {
+        let (root, rel) = (self.root.as_ptr(), self.rel.as_ptr());
+        let mut clauses = self.join_conditions();
+        // SAFETY: live restrictions and a live relation.
+        clauses.retain(|clause| unsafe { pg_sys::join_clause_is_movable_to(clause.info.as_ptr(), rel) });
+        // SAFETY: the planner's own list of classes.
+        let classes = unsafe { PgList::<pg_sys::EquivalenceClass>::from_pg(self.root().eq_classes) };
+        // SAFETY: live classes.
+        for class in classes.iter_ptr().map(|class| unsafe { &*class }).filter(|class| !class.ec_has_volatile) {
+            // SAFETY: a class has live members.
+            let members = unsafe { PgList::<pg_sys::EquivalenceMember>::from_pg(class.ec_members) };
+            for member in members.iter_ptr() {
+                // SAFETY: a live member and two live sets.
+                if unsafe { pg_sys::bms_equal((*member).em_relids, self.rel().relids) } {
+                    let callback = Some(is_this_member as MemberCallback);
+                    // SAFETY: the callback only compares two pointers.
+                    clauses.extend(unsafe {
+                        restrictions(pg_sys::generate_implied_equalities_for_column(
+                            root,
+                            rel,
+                            callback,
+                            member.cast(),
+                            self.rel().lateral_referencers,
+                        ))
+                    });
+                }
+            }
+        }
+        clauses
+    }
+
+    /// Offers a scan for each row of other relations. `cost` tells what one costs, given the conditions that come
+    /// with such a row and how many rows Postgres expects of one.
+    pub fn offer_joined(self, outer: &Outer, cost: impl FnOnce(Vec<Restriction<'p>>, f64) -> (f64, Estimate)) {
+        // SAFETY: live nodes of one planner run; what comes back lives as long.
+        let info = unsafe { pg_sys::get_baserel_parampathinfo(self.root.as_ptr(), self.rel.as_ptr(), outer.relids) };
+        // SAFETY: see above.
+        let Some(info) = (unsafe { info.as_mut() }) else { return };
+        // SAFETY: its clauses are restrictions of the planner's.
+        let (rows, estimate) = cost(unsafe { restrictions(info.ppi_clauses) }, info.ppi_rows);
+        info.ppi_rows = rows;
+        self.add(estimate, ptr::null_mut(), outer.relids);
+    }
+
+    /// LIMIT and OFFSET, if they are all that the query does to this relation, but for the order that `ordered` says.
     ///
-    /// Anything between scan and LIMIT, or a LIMIT that is more than a number of rows, makes it `None`. ORDER BY,
-    /// DISTINCT, grouping and window functions would show as another input relation too.
-    pub fn plain_limit(self, wanted: &pg_sys::FinalPathExtraData) -> Option<Node<'p>> {
+    /// Anything else between scan and LIMIT, or a LIMIT that is more than a number of rows, makes it `None`.
+    pub fn plain_limit(
+        self,
+        wanted: &pg_sys::FinalPathExtraData,
+        ordered: bool,
+    ) -> Option<(Node<'p>, Option<Node<'p>>)> {
         // SAFETY: a planner run has a query.
         let query = unsafe { &*self.root().parse };
         let plain = query.commandType == pg_sys::CmdType::CMD_SELECT
-            && self.rel().reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL
             && wanted.limit_needed
-            && query.limitOffset.is_null()
             && query.limitOption == pg_sys::LimitOption::LIMIT_OPTION_COUNT
             && query.rowMarks.is_null()
-            && query.sortClause.is_null()
+            && (query.sortClause.is_null() || ordered)
             && query.distinctClause.is_null()
             && query.groupClause.is_null()
             && query.groupingSets.is_null()
             && !query.hasAggs
             && !query.hasWindowFuncs
             && !query.hasTargetSRFs;
-        // SAFETY: null, or a live expression of the query.
-        unsafe { Node::new(query.limitCount) }.filter(|_| plain)
+        // SAFETY: null, or live expressions of the query.
+        let (limit, offset) = unsafe { (Node::new(query.limitCount), Node::new(query.limitOffset)) };
+        limit.filter(|_| plain).map(|limit| (limit, offset))
     }
 
-    /// Offers a scan that answers the whole query level; `limit` travels with the path.
-    pub fn offer_final(self, output: Rel<'p>, estimate: Estimate, limit: Node<'p>) {
+    /// Offers a scan that answers the whole query level; LIMIT and OFFSET travel with the path.
+    pub fn offer_final(
+        self,
+        output: Rel<'p>,
+        estimate: Estimate,
+        (limit, offset): (Node<'p>, Option<Node<'p>>),
+        wanted: &pg_sys::FinalPathExtraData,
+    ) {
+        let root = self.root.as_ptr();
         let target = self.root().upper_targets[pg_sys::UpperRelationKind::UPPERREL_FINAL as usize];
-        let private = node::list([limit.as_ptr()]);
+        let private = node::list([Some(limit), offset].into_iter().flatten().map(|rows| rows.as_ptr()));
+        let keys = self.root().sort_pathkeys;
         // SAFETY: live nodes of one planner run.
-        let path = unsafe {
-            version::create_foreign_upper_path(self.root.as_ptr(), self.rel.as_ptr(), target, estimate, private)
+        let mut path: *mut pg_sys::Path = unsafe {
+            version::create_foreign_upper_path(root, self.rel.as_ptr(), target, estimate, keys, private).cast()
         };
+        if let Some(offset) = offset {
+            // What it lets through beyond OFFSET is Postgres's to count.
+            let (skip, most) = (wanted.offset_est, wanted.count_est);
+            let option = pg_sys::LimitOption::LIMIT_OPTION_COUNT;
+            // SAFETY: live nodes of one planner run.
+            path = unsafe {
+                pg_sys::create_limit_path(
+                    root,
+                    output.rel.as_ptr(),
+                    path,
+                    offset.as_ptr(),
+                    limit.as_ptr(),
+                    option,
+                    skip,
+                    most,
+                )
+            }
+            .cast();
+        }
         // SAFETY: a path that answers what `output` stands for.
-        unsafe { pg_sys::add_path(output.rel.as_ptr(), path.cast()) };
+        unsafe { pg_sys::add_path(output.rel.as_ptr(), path) };
     }
+}
+
+/// Relations whose rows a scan is given one by one.
+pub struct Outer {
+    relids: pg_sys::Relids,
+}
+
+type MemberCallback = unsafe extern "C-unwind" fn(
+    *mut pg_sys::PlannerInfo,
+    *mut pg_sys::RelOptInfo,
+    *mut pg_sys::EquivalenceClass,
+    *mut pg_sys::EquivalenceMember,
+    *mut c_void,
+) -> bool;
+
+#[pg_guard]
+unsafe extern "C-unwind" fn is_this_member(
+    _root: *mut pg_sys::PlannerInfo,
+    _rel: *mut pg_sys::RelOptInfo,
+    _class: *mut pg_sys::EquivalenceClass,
+    member: *mut pg_sys::EquivalenceMember,
+    wanted: *mut c_void,
+) -> bool {
+    ptr::eq(member.cast(), wanted)
 }
 
 impl<'p> Restriction<'p> {
@@ -235,9 +403,23 @@ impl<'p> WonPath<'p> {
         unsafe { node::nodes((*self.path().path.pathtarget).exprs) }
     }
 
-    /// What [`Rel::offer_final`] sent along.
-    pub fn limit(&self) -> Option<Node<'p>> {
-        // SAFETY: null, or a list of one live expression.
-        unsafe { node::nodes(self.path().fdw_private) }.first().copied()
+    /// LIMIT and OFFSET, as [`Rel::offer_final`] sent them along.
+    pub fn rows(&self) -> (Option<Node<'p>>, Option<Node<'p>>) {
+        // SAFETY: null, or a list of live expressions.
+        let rows = unsafe { node::nodes(self.path().fdw_private) };
+        (rows.first().copied(), rows.get(1).copied())
+    }
+
+    /// Whether it promises the query's order.
+    pub fn is_ordered(&self) -> bool {
+        !self.path().path.pathkeys.is_null()
+    }
+
+    /// The conditions that come with each row of other relations.
+    pub fn joined_by(&self) -> Vec<Restriction<'p>> {
+        // SAFETY: null, or live while planning lasts.
+        let info = unsafe { self.path().path.param_info.as_ref() };
+        // SAFETY: its clauses are restrictions of the planner's.
+        info.map(|info| unsafe { restrictions(info.ppi_clauses) }).unwrap_or_default()
     }
 }

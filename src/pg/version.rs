@@ -14,7 +14,7 @@ pub struct Estimate {
     pub total: f64,
 }
 
-/// A path that scans a base relation in no particular order.
+/// A path that scans a base relation.
 ///
 /// # Safety
 /// As for Postgres's function of this name.
@@ -22,6 +22,7 @@ pub unsafe fn create_foreignscan_path(
     root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
     estimate: Estimate,
+    keys: *mut pg_sys::List,
     required_outer: pg_sys::Relids,
 ) -> *mut pg_sys::ForeignPath {
     let none: *mut pg_sys::List = ptr::null_mut();
@@ -36,7 +37,7 @@ pub unsafe fn create_foreignscan_path(
             rows,
             startup_cost,
             total_cost,
-            none.cast(),
+            keys,
             required_outer,
             none.cast(),
             none,
@@ -52,7 +53,7 @@ pub unsafe fn create_foreignscan_path(
             rows,
             startup_cost,
             total_cost,
-            none.cast(),
+            keys,
             required_outer,
             none.cast(),
             none.cast(),
@@ -70,7 +71,7 @@ pub unsafe fn create_foreignscan_path(
             0,
             startup_cost,
             total_cost,
-            none.cast(),
+            keys,
             required_outer,
             none.cast(),
             none.cast(),
@@ -88,6 +89,7 @@ pub unsafe fn create_foreign_upper_path(
     rel: *mut pg_sys::RelOptInfo,
     target: *mut pg_sys::PathTarget,
     estimate: Estimate,
+    keys: *mut pg_sys::List,
     private: *mut pg_sys::List,
 ) -> *mut pg_sys::ForeignPath {
     let none: *mut pg_sys::List = ptr::null_mut();
@@ -95,7 +97,7 @@ pub unsafe fn create_foreign_upper_path(
     // SAFETY: by the contract above.
     #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
     unsafe {
-        pg_sys::create_foreign_upper_path(root, rel, target, rows, startup_cost, total_cost, none, none.cast(), private)
+        pg_sys::create_foreign_upper_path(root, rel, target, rows, startup_cost, total_cost, keys, none.cast(), private)
     }
     // SAFETY: by the contract above.
     #[cfg(feature = "pg17")]
@@ -107,7 +109,7 @@ pub unsafe fn create_foreign_upper_path(
             rows,
             startup_cost,
             total_cost,
-            none,
+            keys,
             none.cast(),
             none.cast(),
             private,
@@ -124,7 +126,7 @@ pub unsafe fn create_foreign_upper_path(
             0,
             startup_cost,
             total_cost,
-            none,
+            keys,
             none.cast(),
             none.cast(),
             private,
@@ -211,5 +213,17 @@ pub unsafe fn create_wait_event_set(room: c_int) -> *mut pg_sys::WaitEventSet {
     #[cfg(any(feature = "pg17", feature = "pg18"))]
     unsafe {
         pg_sys::CreateWaitEventSet(ptr::null_mut(), room)
+    }
+}
+
+/// Whether a path key is of descending order.
+pub fn descends(key: &pg_sys::PathKey) -> bool {
+    #[cfg(not(feature = "pg18"))]
+    {
+        key.pk_strategy as u32 == pg_sys::BTGreaterStrategyNumber
+    }
+    #[cfg(feature = "pg18")]
+    {
+        key.pk_cmptype == pg_sys::CompareType::COMPARE_GT
     }
 }

@@ -15,6 +15,16 @@ pub struct Ask {
     pub fields: Vec<Field>,
     /// Conditions that must all hold.
     pub clauses: Vec<Predicate>,
+    /// The order in which the statement needs the records; none if any does.
+    pub order: Vec<SortKey>,
+}
+
+/// One field that records are ordered by, as Postgres orders values of its type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SortKey {
+    pub field: Field,
+    pub descending: bool,
+    pub nulls_first: bool,
 }
 
 /// One way to read an object. Capability is decided for the whole request, not clause by clause.
@@ -24,6 +34,8 @@ pub struct Access {
     pub covers: Vec<(Support, Predicate)>,
     /// Whether LIMIT may be added, given that all clauses are exact.
     pub limit: bool,
+    /// Whether the records can come in the order that was asked for.
+    pub order: bool,
     /// Records in one page.
     pub page_rows: u32,
     /// The connector's own choice (which endpoint, which index), handed back to it when reading.
@@ -39,7 +51,11 @@ pub struct Read {
     pub fields: Vec<Field>,
     /// Pushed conditions that must all hold.
     pub filter: Vec<Predicate>,
+    pub order: Vec<SortKey>,
+    /// Records that are wanted, besides those of `offset`.
     pub limit: Option<Operand>,
+    /// Records at the beginning that Postgres throws away.
+    pub offset: Option<Operand>,
     pub wire: serde_json::Value,
 }
 
@@ -50,6 +66,7 @@ pub struct BoundRead {
     pub fields: Vec<Field>,
     /// As [`Predicate::bind`] leaves it, and never `False`.
     pub filter: Predicate,
+    pub order: Vec<SortKey>,
     /// At least 1.
     pub limit: Option<u64>,
     pub wire: serde_json::Value,
@@ -61,19 +78,16 @@ impl Read {
     ///
     /// Errors: 2201W if LIMIT is negative, with Postgres's own words.
     pub fn bind(&self, lookup: &mut dyn FnMut(usize) -> Value) -> Result<Option<BoundRead>> {
-        let limit = match self.limit.as_ref().map(|limit| limit.bind(lookup)) {
-            None | Some(Value::Null) => None,
-            Some(Value::Int(rows)) => match u64::try_from(rows) {
-                Ok(0) => return Ok(None),
-                Ok(rows) => Some(rows),
-                Err(_) => {
-                    return Err(Error::new(Kind::NegativeLimit, "LIMIT must not be negative"));
-                }
-            },
-            Some(other) => {
-                return Err(Error::new(Kind::Internal, format!("LIMIT came as {other:?}")));
-            }
+        let limit = match rows(&self.limit, lookup)? {
+            Some(rows) if rows < 0 => return Err(Error::new(Kind::NegativeLimit, "LIMIT must not be negative")),
+            limit => limit,
         };
+        // A negative OFFSET is Postgres's to refuse.
+        let offset = rows(&self.offset, lookup)?.map_or(0, |rows| rows.max(0));
+        let limit = limit.map(|rows| rows.saturating_add(offset).unsigned_abs());
+        if limit == Some(0) {
+            return Ok(None);
+        }
         let filter = Predicate::all(self.filter.iter().map(|clause| clause.bind(lookup)));
         if filter == Predicate::False {
             return Ok(None);
@@ -82,8 +96,18 @@ impl Read {
             object: self.object.clone(),
             fields: self.fields.clone(),
             filter,
+            order: self.order.clone(),
             limit,
             wire: self.wire.clone(),
         }))
+    }
+}
+
+/// A number of rows; none if there is none, or it is NULL.
+fn rows(operand: &Option<Operand>, lookup: &mut dyn FnMut(usize) -> Value) -> Result<Option<i64>> {
+    match operand.as_ref().map(|operand| operand.bind(lookup)) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Int(rows)) => Ok(Some(rows)),
+        Some(other) => Err(Error::new(Kind::Internal, format!("a number of rows came as {other:?}"))),
     }
 }

@@ -25,18 +25,18 @@ pub fn jobs(salesforce: &Salesforce, read: &BoundRead) -> Result<Vec<Job<Page>>>
     if filter == soql::Condition::False {
         return Ok(Vec::new());
     }
-    let select = soql::select_list(&read.fields);
     let limit = read.limit.map(|rows| rows.to_string());
+    let frame = soql::Frame::new(&read.object, &read.fields, &read.order, limit.as_deref());
     let path = |parts: &[soql::Condition]| {
-        let statement = soql::statement(&select, &read.object, parts, limit.as_deref());
-        format!("{}/query?{}", salesforce.base(), query([("q", statement.as_str())]))
+        format!("{}/query?{}", salesforce.base(), query([("q", frame.around(parts).as_str())]))
     };
     let exact = read.wire.get("split").and_then(|field| field.as_str());
     let whole = filter.into_parts();
-    // Each piece would bring as many rows as LIMIT allows, and nothing after them would count.
-    let pieces = if limit.is_some() && path(&whole).len() <= split::MAX_QUERY {
+    // Each piece would bring as many rows as LIMIT allows, or its own order, and nothing after them would mend that.
+    let one = limit.is_some() || !read.order.is_empty();
+    let pieces = if one && path(&whole).len() <= split::MAX_QUERY {
         vec![whole]
-    } else if limit.is_some() {
+    } else if one {
         return Err(split::too_large());
     } else {
         split::pieces(whole, path(&[]).len() + "%20WHERE%20".len(), exact)?

@@ -11,7 +11,7 @@ use std::fmt;
 use super::family::{Family, family};
 use super::literal::{Literal, literal};
 use crate::error::{Error, Kind, Result};
-use crate::query::ask::Read;
+use crate::query::ask::{Read, SortKey};
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::schema::Field;
 use crate::value::Value;
@@ -138,21 +138,42 @@ pub fn select_list(fields: &[Field]) -> String {
     }
 }
 
-/// The whole query.
-pub fn statement(select: &str, object: &str, parts: &[Condition], limit: Option<&str>) -> String {
-    let mut text = format!("SELECT {select} FROM {object}");
-    if !parts.is_empty() {
-        text.push_str(" WHERE ");
-        match parts {
-            [only] => text.push_str(&only.to_string()),
-            several => text.push_str(&Condition::And(several.to_vec()).to_string()),
+/// What stands around the conditions of a query.
+pub struct Frame {
+    /// `SELECT … FROM …`
+    head: String,
+    /// ` ORDER BY … LIMIT …`
+    tail: String,
+}
+
+impl Frame {
+    pub fn new(object: &str, fields: &[Field], order: &[SortKey], limit: Option<&str>) -> Frame {
+        let mut tail = String::new();
+        for (at, key) in order.iter().enumerate() {
+            tail.push_str(if at == 0 { " ORDER BY " } else { ", " });
+            tail.push_str(&key.field.name);
+            tail.push_str(if key.descending { " DESC" } else { " ASC" });
+            // Left out, they come first either way.
+            tail.push_str(if key.nulls_first { " NULLS FIRST" } else { " NULLS LAST" });
         }
+        if let Some(limit) = limit {
+            tail.push_str(&format!(" LIMIT {limit}"));
+        }
+        Frame { head: format!("SELECT {} FROM {object}", select_list(fields)), tail }
     }
-    if let Some(limit) = limit {
-        text.push_str(" LIMIT ");
-        text.push_str(limit);
+
+    /// The whole query.
+    pub fn around(&self, parts: &[Condition]) -> String {
+        let mut text = self.head.clone();
+        if !parts.is_empty() {
+            text.push_str(" WHERE ");
+            match parts {
+                [only] => text.push_str(&only.to_string()),
+                several => text.push_str(&Condition::And(several.to_vec()).to_string()),
+            }
+        }
+        text + &self.tail
     }
-    text
 }
 
 /// Bytes of a text in a query string.
@@ -184,16 +205,28 @@ pub fn check_names(object: &str, fields: &[Field]) -> Result<()> {
 /// What EXPLAIN shows.
 pub fn explain(read: &Read) -> String {
     const NOTHING: &str = "nothing: no record can match";
-    let limit = match &read.limit {
+    let rows = |operand: &Option<Operand>| match operand {
         None | Some(Operand::Value(Value::Null)) => None,
-        Some(Operand::Value(Value::Int(0))) => return NOTHING.to_owned(),
         Some(Operand::Value(Value::Int(rows))) => Some(rows.to_string()),
         Some(Operand::Value(other)) => Some(format!("{other:?}")),
         Some(Operand::Arg(at)) => Some(parameter(*at)),
     };
+    let limit = match (&read.limit, &read.offset) {
+        (Some(Operand::Value(Value::Int(limit))), Some(Operand::Value(Value::Int(offset)))) => {
+            Some(limit.saturating_add(*offset).to_string())
+        }
+        (limit, offset) => match (rows(limit), rows(offset)) {
+            (Some(limit), Some(offset)) => Some(format!("{limit} + {offset}")),
+            (limit, _) => limit,
+        },
+    };
+    if limit.as_deref() == Some("0") {
+        return NOTHING.to_owned();
+    }
+    let frame = Frame::new(&read.object, &read.fields, &read.order, limit.as_deref());
     match condition(&Predicate::And(read.filter.clone())) {
         Ok(Condition::False) => NOTHING.to_owned(),
-        Ok(filter) => statement(&select_list(&read.fields), &read.object, &filter.into_parts(), limit.as_deref()),
+        Ok(filter) => frame.around(&filter.into_parts()),
         Err(error) => error.to_string(),
     }
 }

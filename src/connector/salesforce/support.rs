@@ -22,8 +22,7 @@ pub fn leaf(object: &Object, predicate: &Predicate) -> Support {
         (Family::Text, Operator::Same) => Support::Superset,
         (Family::Text, _) => Support::Unsupported,
         (Family::Id | Family::Bool, Operator::Order) => Support::Unsupported,
-        // Where there are several currencies the API compares in the organisation's own one.
-        (Family::Number, _) if field.remote_type == "currency" && has_currencies(object) => Support::Unsupported,
+        (Family::Number, _) if !is_plain_number(object, field) => Support::Unsupported,
         _ => Support::Exact,
     };
     if operand.is_some_and(|operand| !fits(field, family, operand)) { Support::Unsupported } else { support }
@@ -108,7 +107,31 @@ pub fn access(object: &Object, ask: &Ask, page_rows: u32) -> Access {
             None => (Support::Unsupported, Predicate::True),
         });
     }
-    Access { limit: !ask.clauses.iter().any(has_long_list), covers, page_rows, wire: json!({ "split": split }) }
+    // What may be split over several queries has neither limit nor order.
+    let one = !ask.clauses.iter().any(has_long_list);
+    let order = one && ask.order.len() <= MAX_SORT_KEYS && ask.order.iter().all(|key| sorts(object, &key.field));
+    Access { limit: one, order, covers, page_rows, wire: json!({ "split": split }) }
+}
+
+/// Fields in ORDER BY.
+/// <https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_select_orderby.htm>
+const MAX_SORT_KEYS: usize = 32;
+
+/// Whether the API sorts a field as Postgres does. Not texts, which it sorts by the user's language, and not ids, of
+/// which nobody says how they are sorted.
+fn sorts(object: &Object, field: &Field) -> bool {
+    let natural = match family(field) {
+        Some(Family::Int { .. } | Family::Date | Family::Instant | Family::Time) => true,
+        Some(Family::Number) => is_plain_number(object, field),
+        _ => false,
+    };
+    natural && field.capabilities.sort
+}
+
+/// Whether values of a number field compare as they are shown. Where there are several currencies the API compares in
+/// the organisation's own one.
+fn is_plain_number(object: &Object, field: &Field) -> bool {
+    field.remote_type != "currency" || !has_currencies(object)
 }
 
 /// Takes what a condition needs out of the room that is left. What may be left out needs none.

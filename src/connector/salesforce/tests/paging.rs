@@ -11,6 +11,7 @@ fn scan(fields: Vec<Field>, answers: &[&str]) -> (Vec<Request>, Result<Vec<Page>
         object: "Contact".to_owned(),
         fields,
         filter: Predicate::True,
+        order: Vec::new(),
         limit: None,
         wire: serde_json::Value::Null,
     };

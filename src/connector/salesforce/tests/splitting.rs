@@ -13,6 +13,7 @@ fn paths(fields: Vec<Field>, filter: Predicate, split: Option<&str>) -> Result<V
         object: "Contact".to_owned(),
         fields,
         filter,
+        order: Vec::new(),
         limit: None,
         wire: serde_json::json!({ "split": split }),
     };
@@ -102,6 +103,7 @@ fn what_cannot_be_made_to_fit_is_refused_as_too_large() {
         object: "Contact".to_owned(),
         fields: vec![id()],
         filter: is_in(&id(), ids(2_000), false),
+        order: Vec::new(),
         limit: Some(1),
         wire: serde_json::Value::Null,
     };

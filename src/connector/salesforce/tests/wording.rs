@@ -20,7 +20,14 @@ fn worded(predicate: &Predicate) -> String {
 }
 
 fn read(fields: Vec<Field>, filter: Predicate, limit: Option<u64>) -> Vec<String> {
-    let read = BoundRead { object: "Contact".to_owned(), fields, filter, limit, wire: serde_json::Value::Null };
+    let read = BoundRead {
+        object: "Contact".to_owned(),
+        fields,
+        filter,
+        order: Vec::new(),
+        limit,
+        wire: serde_json::Value::Null,
+    };
     salesforce()
         .read(&read)
         .unwrap()
@@ -175,6 +182,7 @@ fn names_that_are_none_never_reach_the_query() {
             object: "Contact".to_owned(),
             fields: vec![text(name)],
             filter: Predicate::True,
+            order: Vec::new(),
             limit: None,
             wire: serde_json::Value::Null,
         };
@@ -190,7 +198,9 @@ fn explain_shows_parameters_and_what_constants_fold_to() {
         object: "Contact".to_owned(),
         fields: vec![id()],
         filter,
+        order: Vec::new(),
         limit,
+        offset: None,
         wire: serde_json::Value::Null,
     };
     let argument = |field: &Field, op, at| Predicate::Compare { field: field.clone(), op, operand: Operand::Arg(at) };
