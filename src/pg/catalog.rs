@@ -130,9 +130,7 @@ impl Table {
 
     /// The error with the table's name, and with its own name for the column instead of the API's.
     pub fn locate(&self, error: Error) -> Error {
-        let field = error.column_name().unwrap_or_default();
-        let shows = |column: &&Column| self.object.fields[column.field].name.eq_ignore_ascii_case(field);
-        let column = self.columns.iter().find(shows).map(|column| column.name.as_str());
+        let column = error.column_name().and_then(|field| self.column_of(field)).map(|column| column.name.as_str());
         let error = error.table(&self.schema, &self.name);
         match column {
             Some(column) => error.column(column),
@@ -156,6 +154,11 @@ impl Table {
 
     pub fn column(&self, attribute: i16) -> Option<&Column> {
         self.columns.iter().find(|column| column.attribute == attribute)
+    }
+
+    /// The column that shows a field.
+    pub fn column_of(&self, field: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| self.object.fields[column.field].name.eq_ignore_ascii_case(field))
     }
 
     pub fn columns(&self) -> &[Column] {

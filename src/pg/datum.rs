@@ -11,6 +11,9 @@ use super::memory::{c_text, in_utf8, text, text_datum};
 use crate::error::{Error, Kind, Result};
 use crate::value::{Type, Value};
 
+/// The function behind `numeric / numeric`.
+const NUMERIC_DIV: u32 = 1727;
+
 /// Days and microseconds between the Unix epoch and Postgres's, 2000-01-01.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
@@ -347,6 +350,16 @@ impl Encoder {
             (Target::TextArray, Value::List(items)) => Some(text_array(items)),
             _ => Some(self.by_input(value)),
         })
+    }
+
+    /// One number divided by another, as `avg` divides a sum by a count; `None` of nothing. For numeric columns.
+    pub fn quotient(&mut self, sum: &Value, count: &Value) -> Result<Option<Datum>> {
+        if matches!(count, Value::Null | Value::Int(0)) {
+            return Ok(None);
+        }
+        let Some((sum, count)) = self.encode(sum)?.zip(self.encode(count)?) else { return Ok(None) };
+        // SAFETY: Postgres's own division of two numerics.
+        Ok(Some(unsafe { pg_sys::OidFunctionCall2Coll(NUMERIC_DIV.into(), pg_sys::InvalidOid, sum, count) }))
     }
 
     /// The cell that JSON stands for in a column of this type, as `jsonb_populate_record` reads it.

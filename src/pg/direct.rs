@@ -59,7 +59,7 @@ pub fn plan(
     // SAFETY: `get_foreign_plan` made the list, as it does for every scan.
     let scan: ScanPlan = unsafe { plan_text::from_list(target.private()) }?;
     let table = Table::read(table)?;
-    let read = |attribute: i16| scan.attributes.iter().position(|at| *at == attribute);
+    let read = |attribute: i16| scan.cell_of(attribute);
     let Some(key) = table.key().and_then(|key| read(key.attribute)) else { return Ok(false) };
     let (set, values) = if op == Op::Update { modification.assignments() } else { (Vec::new(), Vec::new()) };
     let set: Option<Vec<usize>> = set.into_iter().map(read).collect();
@@ -105,7 +105,7 @@ impl Direct {
         let DirectPlan { op, scan, key, set, operands, counted } = DirectPlan::of(node)?;
         let mut operands_and_values = node.expressions();
         let values = operands_and_values.split_off(operands.min(operands_and_values.len()));
-        let attributes: Vec<i16> = set.iter().map(|place| scan.attributes[*place]).collect();
+        let attributes: Vec<i16> = set.iter().map(|cell| scan.outputs[*cell].place).collect();
         let scan = Scan::of(scan, operands_and_values, node, 0)?;
         let set = set.into_iter().zip(attributes).filter_map(|(place, attribute)| {
             let column = scan.table().column(attribute)?;

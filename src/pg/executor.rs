@@ -9,7 +9,7 @@ use pgrx::pg_sys::{self, Datum};
 use super::datum::Decoder;
 use super::node::{self, Node};
 use super::{datum, memory, version};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::value::Value;
 
 /// A foreign scan in execution. Valid during a callback.
@@ -62,12 +62,6 @@ impl<'e> ScanNode<'e> {
 
     pub fn server(self) -> pg_sys::Oid {
         self.plan().fs_server
-    }
-
-    /// The foreign table.
-    pub fn table(self) -> pg_sys::Oid {
-        // SAFETY: the executor opened the relation for as long as the scan lasts.
-        unsafe { (*self.node().ss.ss_currentRelation).rd_id }
     }
 
     /// Whose credentials count.
@@ -139,6 +133,22 @@ impl<'e> ScanNode<'e> {
     /// A scan has one from the moment it is asked for rows.
     pub fn slot(self) -> Option<Slot<'e>> {
         Some(Slot { slot: NonNull::new(self.node().ss.ss_ScanTupleSlot)?, executor: PhantomData })
+    }
+
+    /// The next row of the plan below this scan, whose rows have the same columns; leaves the slot empty at the end.
+    pub fn row_below(self, slot: &mut Slot<'_>) -> Result<()> {
+        let below = self.node().ss.ps.lefttree;
+        if below.is_null() {
+            return Err(Error::new(Kind::Internal, "there is no plan below the scan"));
+        }
+        // SAFETY: a live node that the executor has set up; two slots of one row type.
+        unsafe {
+            let row = pg_sys::ExecProcNode(below);
+            if Slot::new(row).is_some_and(|row| !row.is_empty()) {
+                pg_sys::ExecCopySlot(slot.as_ptr(), row);
+            }
+        }
+        Ok(())
     }
 
     /// Hangs a value on the scan; it is dropped with the executor's memory.

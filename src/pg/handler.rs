@@ -5,13 +5,23 @@ use std::ptr;
 
 use pgrx::{PgBox, pg_guard, pg_sys};
 
+use super::aggregate::{self, Grouped};
 use super::error::or_raise;
 use super::executor::ScanNode;
 use super::explain::{self, Explain};
-use super::plan::{self, Stage};
+use super::plan::{self, Relation};
 use super::planner::{Rel, WonPath, restrictions};
 use super::scan::Scan;
 use super::{import, node, plan_text};
+
+/// What hangs on a relation of the planner.
+enum Stage<'p> {
+    Scan(Box<Relation<'p>>),
+    /// What the API makes of a scan's records.
+    Grouped(Box<Grouped<'p>>),
+    /// The rows of a scan in the order that the query wants, and nothing else done to them.
+    Ordered(Rel<'p>),
+}
 
 /// The table of callbacks.
 pub fn routine() -> PgBox<pg_sys::FdwRoutine> {
@@ -41,7 +51,7 @@ unsafe extern "C-unwind" fn get_foreign_rel_size(
 ) {
     // SAFETY: see above.
     if let Some(rel) = unsafe { Rel::new(root, rel) } {
-        or_raise(plan::rel_size(rel, table));
+        rel.keep(Stage::Scan(Box::new(or_raise(plan::rel_size(rel, table)))));
     }
 }
 
@@ -83,11 +93,23 @@ unsafe extern "C-unwind" fn get_foreign_upper_paths(
     let (input, output) = unsafe { (planned(root, input), Rel::new(root, output)) };
     let (Some((rel, below)), Some(output)) = (input, output) else { return };
     match (stage, below) {
-        (pg_sys::UpperRelationKind::UPPERREL_ORDERED, Stage::Scan(relation)) => plan::ordered(rel, relation, output),
+        (pg_sys::UpperRelationKind::UPPERREL_GROUP_AGG, Stage::Scan(relation)) => {
+            // SAFETY: at this stage it is a `GroupPathExtraData`.
+            let wanted = unsafe { extra.cast::<pg_sys::GroupPathExtraData>().as_ref() };
+            let grouping = wanted.and_then(|wanted| output.grouping(wanted));
+            let grouped = grouping.and_then(|grouping| or_raise(aggregate::paths(rel, relation, output, &grouping)));
+            if let Some(grouped) = grouped {
+                output.keep(Stage::Grouped(Box::new(grouped)));
+            }
+        }
+        (pg_sys::UpperRelationKind::UPPERREL_ORDERED, Stage::Scan(relation)) if relation.order.is_some() => {
+            output.keep(Stage::Ordered(rel));
+        }
         (pg_sys::UpperRelationKind::UPPERREL_FINAL, below) => {
             let (rel, ordered) = match below {
                 Stage::Scan(_) => (rel, false),
                 Stage::Ordered(scan) => (*scan, true),
+                Stage::Grouped(_) => return,
             };
             // SAFETY: nothing but stages is kept. At this stage the rest is a `FinalPathExtraData`.
             let (scan, wanted) = unsafe { (rel.kept::<Stage>(), extra.cast::<pg_sys::FinalPathExtraData>().as_ref()) };
@@ -110,11 +132,15 @@ unsafe extern "C-unwind" fn get_foreign_plan(
     outer: *mut pg_sys::Plan,
 ) -> *mut pg_sys::ForeignScan {
     // SAFETY: see above.
-    let (Some((rel, Stage::Scan(relation))), Some(path)) = (unsafe { (planned(root, rel), WonPath::new(path)) }) else {
+    let (Some((rel, stage)), Some(path)) = (unsafe { (planned(root, rel), WonPath::new(path)) }) else {
         return ptr::null_mut();
     };
-    // SAFETY: see above.
-    let plan = or_raise(plan::plan(rel, relation, &path, &unsafe { restrictions(conditions) }));
+    let plan = match stage {
+        // SAFETY: see above.
+        Stage::Scan(relation) => or_raise(plan::plan(rel, relation, &path, &unsafe { restrictions(conditions) })),
+        Stage::Grouped(grouped) => aggregate::plan(grouped),
+        Stage::Ordered(_) => return ptr::null_mut(),
+    };
     let pointers = |nodes: &[node::Node]| node::list(nodes.iter().map(|node| node.as_ptr()));
     // SAFETY: lists of live expressions, and what the plan crosses with.
     unsafe {
@@ -124,7 +150,7 @@ unsafe extern "C-unwind" fn get_foreign_plan(
             rel.number(),
             pointers(&plan.args),
             or_raise(plan_text::to_list(&plan.scan)),
-            ptr::null_mut(),
+            pg_sys::add_to_flat_tlist(ptr::null_mut(), pointers(&plan.columns)),
             pointers(&plan.recheck),
             outer,
         )

@@ -68,6 +68,16 @@ pub fn text_datum(text: &str) -> pg_sys::Datum {
     unsafe { pg_sys::cstring_to_text_with_len(converted, libc::strlen(converted) as c_int) }.into()
 }
 
+/// A copy of a plain value in the current memory context.
+pub fn palloc<T: Copy>(value: T) -> *mut T {
+    // SAFETY: Postgres's memory is aligned for any type of its own, and as large as asked for.
+    unsafe {
+        let place = pg_sys::palloc(size_of::<T>()).cast::<T>();
+        place.write(value);
+        place
+    }
+}
+
 /// Runs `work` with another current memory context.
 ///
 /// # Safety

@@ -5,6 +5,7 @@
 //! ([`catalog`]), of datums ([`datum`]), of errors ([`error`]) and of waiting ([`wait`]).
 #![allow(unsafe_code)]
 
+mod aggregate;
 mod call;
 mod catalog;
 mod datum;

@@ -3,6 +3,7 @@
 //! A tree leaves Postgres once, here: what the rest of the crate sees is a [`Shape`].
 
 use std::collections::BTreeSet;
+use std::ffi::c_char;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -59,6 +60,13 @@ pub enum Shape<'p> {
     /// A cast between types of one binary form.
     Relabel(Node<'p>),
     Other,
+}
+
+/// A call of an aggregate function.
+pub struct Call<'p> {
+    pub function: pg_sys::Oid,
+    pub distinct: bool,
+    pub argument: Option<Node<'p>>,
 }
 
 impl<'p> Node<'p> {
@@ -197,6 +205,35 @@ impl<'p> Node<'p> {
         // SAFETY: the tag was just tested.
         let constant = unsafe { self.cast::<pg_sys::Const>() };
         constant.constisnull && constant.location == if marked { DEFAULT } else { NOWHERE }
+    }
+
+    /// Whether two expressions are the same.
+    pub fn equals(self, other: Node<'p>) -> bool {
+        // SAFETY: two live expressions.
+        unsafe { pg_sys::equal(self.as_ptr().cast(), other.as_ptr().cast()) }
+    }
+
+    /// An aggregate function of one expression, or of none, of this query level, without FILTER and ORDER BY.
+    pub fn aggregate(self) -> Option<Call<'p>> {
+        if !self.is(pg_sys::NodeTag::T_Aggref) {
+            return None;
+        }
+        // SAFETY: the tag was just tested.
+        let call = unsafe { self.cast::<pg_sys::Aggref>() };
+        // SAFETY: the arguments of a live call are live target entries.
+        let arguments = unsafe { PgList::<pg_sys::TargetEntry>::from_pg(call.args) };
+        // No ordered-set or hypothetical one.
+        let plain = call.aggkind == b'n' as c_char
+            && call.agglevelsup == 0
+            && call.aggdirectargs.is_null()
+            && call.aggorder.is_null()
+            && call.aggfilter.is_null()
+            && !call.aggvariadic
+            && call.aggsplit == pg_sys::AggSplit::AGGSPLIT_SIMPLE
+            && arguments.len() == usize::from(!call.aggstar);
+        // SAFETY: a live entry has a live expression.
+        let argument = arguments.get_ptr(0).and_then(|entry| unsafe { Node::new((*entry).expr.cast()) });
+        plain.then_some(Call { function: call.aggfnoid, distinct: !call.aggdistinct.is_null(), argument })
     }
 
     pub fn type_oid(self) -> pg_sys::Oid {

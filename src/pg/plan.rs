@@ -11,14 +11,15 @@ use super::lower::Lowering;
 use super::modify_plan::instead_of_row;
 use super::node::Node;
 use super::planner::{Rel, Restriction, WonPath};
-use super::scan_plan::ScanPlan;
+use super::scan_plan::{Output, ScanPlan};
 use super::settings;
 use super::version::Estimate;
 use crate::connector;
 use crate::error::{Error, Kind, Result};
-use crate::query::ask::{Access, Ask, Read, SortKey};
+use crate::query::ask::{Access, Ask, Grouping, Read, SortKey};
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::query::push::Support;
+use crate::schema::Field;
 
 /// What one request costs, in the planner's units: as much as some thousand records, yet little enough that
 /// a scan of some hundred pages does not set off JIT compilation (`jit_above_cost`).
@@ -32,29 +33,31 @@ const ORDER_PENALTY: f64 = 1.02;
 /// Rows of an object of which nothing is known.
 const DEFAULT_ROWS: f64 = 1_000.0;
 
-/// What hangs on a relation of the planner.
-pub enum Stage<'p> {
-    Scan(Box<Relation<'p>>),
-    /// The rows of a scan in the order that the query wants, and nothing else done to them.
-    Ordered(Rel<'p>),
-}
-
 /// A foreign table in a query being planned.
 pub struct Relation<'p> {
-    table: Table,
-    way: Way<'p>,
+    pub table: Table,
+    pub way: Way<'p>,
     /// The query's order, if the API can sort so.
-    order: Option<Vec<SortKey>>,
+    pub order: Option<Vec<SortKey>>,
 }
 
 /// One way to read it: with the query's conditions alone, or also with those that rows of other relations bring.
-struct Way<'p> {
+pub struct Way<'p> {
     clauses: Vec<Clause<'p>>,
     /// The expressions that [`Operand::Arg`] counts.
-    args: Vec<Node<'p>>,
-    access: Access,
+    pub args: Vec<Node<'p>>,
+    pub access: Access,
     /// Records that the API sends.
     records: f64,
+}
+
+/// What is asked of a way besides the query's own conditions.
+#[derive(Default)]
+pub struct Wanted<'p> {
+    /// Conditions that come with rows of other relations.
+    pub joined: Vec<Restriction<'p>>,
+    pub order: Vec<SortKey>,
+    pub grouping: Option<Grouping>,
 }
 
 /// One condition of the query on this table, and how well the API says it.
@@ -71,10 +74,12 @@ pub struct Plan<'p> {
     pub recheck: Vec<Node<'p>>,
     pub args: Vec<Node<'p>>,
     pub scan: ScanPlan,
+    /// The columns of the scan's rows, where they are not the table's.
+    pub columns: Vec<Node<'p>>,
 }
 
 /// Estimates rows, and decides what is pushed.
-pub fn rel_size(rel: Rel<'_>, table: pg_sys::Oid) -> Result<()> {
+pub fn rel_size(rel: Rel<'_>, table: pg_sys::Oid) -> Result<Relation<'_>> {
     let table = Table::read(table)?;
     rel.estimate_size(table.object.estimated_rows.map_or(DEFAULT_ROWS, |rows| rows as f64));
     let lowering = Lowering::new(rel, &table);
@@ -84,13 +89,12 @@ pub fn rel_size(rel: Rel<'_>, table: pg_sys::Oid) -> Result<()> {
     };
     let order = rel.wanted_order().filter(|_| settings::pushdown());
     let order: Option<Vec<_>> = order.and_then(|keys| keys.into_iter().map(key).collect());
-    let way = Way::new(rel, &table, Vec::new(), order.clone().unwrap_or_default())?;
+    let way = Way::new(rel, &table, Wanted { order: order.clone().unwrap_or_default(), ..Wanted::default() })?;
     if way.finds_one() {
         rel.expect_one();
     }
     let order = order.filter(|_| way.access.order);
-    rel.keep(Stage::Scan(Box::new(Relation { table, way, order })));
-    Ok(())
+    Ok(Relation { table, way, order })
 }
 
 /// Offers the ways to read the table.
@@ -102,7 +106,7 @@ pub fn paths<'p>(rel: Rel<'p>, relation: &Relation<'p>) -> Result<()> {
     }
     // Whether the API can be asked for the rows that go with one of another relation.
     let may = |restriction| {
-        let way = Way::new(rel, &relation.table, vec![restriction], Vec::new());
+        let way = Way::new(rel, &relation.table, Wanted { joined: vec![restriction], ..Wanted::default() });
         way.is_ok_and(|way| way.clauses.last().is_some_and(|clause| clause.support != Support::Unsupported))
     };
     if !settings::pushdown() {
@@ -110,26 +114,21 @@ pub fn paths<'p>(rel: Rel<'p>, relation: &Relation<'p>) -> Result<()> {
     }
     for outer in rel.joined_by(may) {
         let mut failed = Ok(());
-        rel.offer_joined(&outer, |joined, rows| match Way::new(rel, &relation.table, joined, Vec::new()) {
-            Ok(way) => {
-                let rows = if way.finds_one() { 1.0 } else { rows };
-                (rows, way.estimate(rel, rows))
-            }
-            Err(error) => {
-                failed = Err(error);
-                (rows, estimate)
+        rel.offer_joined(&outer, |joined, rows| {
+            match Way::new(rel, &relation.table, Wanted { joined, ..Wanted::default() }) {
+                Ok(way) => {
+                    let rows = if way.finds_one() { 1.0 } else { rows };
+                    (rows, way.estimate(rel, rows))
+                }
+                Err(error) => {
+                    failed = Err(error);
+                    (rows, estimate)
+                }
             }
         });
         failed?;
     }
     Ok(())
-}
-
-/// Notes that a relation is a scan's rows in the query's order.
-pub fn ordered<'p>(input: Rel<'p>, relation: &Relation<'p>, output: Rel<'p>) {
-    if relation.order.is_some() {
-        output.keep(Stage::Ordered(input));
-    }
 }
 
 /// Offers to let the API apply LIMIT, where that gives the same rows.
@@ -172,7 +171,7 @@ pub fn plan<'p>(
     let way = if joined.is_empty() {
         &relation.way
     } else {
-        own = Way::new(rel, &relation.table, joined, Vec::new())?;
+        own = Way::new(rel, &relation.table, Wanted { joined, ..Wanted::default() })?;
         &own
     };
     let (mut local, mut recheck) = (Vec::new(), Vec::new());
@@ -193,23 +192,26 @@ pub fn plan<'p>(
     let offset = offset.and_then(|offset| lowering.rows(offset));
     let args = lowering.args;
     let object = &relation.table.object;
-    let pushed = way.access.covers.iter().filter(|(support, _)| *support != Support::Unsupported);
     let read = Read {
-        object: object.name.clone(),
-        fields: needed.iter().map(|(_, field)| object.fields[*field].clone()).collect(),
-        filter: pushed.map(|(_, predicate)| predicate.clone()).collect(),
         order: relation.order.clone().filter(|_| path.is_ordered()).unwrap_or_default(),
         limit,
         offset,
-        wire: way.access.wire.clone(),
+        ..way.read(&object.name, needed.iter().map(|(_, field)| object.fields[*field].clone()).collect())
     };
-    let attributes = needed.iter().map(|(attribute, _)| *attribute).collect();
-    Ok(Plan { local, recheck, args, scan: ScanPlan { read, attributes } })
+    let output = |(cell, (attribute, _)): (usize, &(i16, usize))| {
+        let column = relation.table.column(*attribute)?;
+        let (ty, modifier) = (column.type_oid.to_u32(), column.modifier);
+        Some(Output { place: *attribute, ty, modifier, cell, per: None })
+    };
+    let outputs = needed.iter().enumerate().filter_map(output).collect();
+    let scan = ScanPlan { read, table: relation.table.oid.to_u32(), outputs };
+    Ok(Plan { local, recheck, args, scan, columns: Vec::new() })
 }
 
 impl<'p> Way<'p> {
-    /// The way that the connector offers. `joined`: conditions that come with rows of other relations.
-    fn new(rel: Rel<'p>, table: &Table, joined: Vec<Restriction<'p>>, order: Vec<SortKey>) -> Result<Self> {
+    /// The way that the connector offers.
+    pub fn new(rel: Rel<'p>, table: &Table, wanted: Wanted<'p>) -> Result<Self> {
+        let Wanted { joined, order, grouping } = wanted;
         let connector = connector::open(&catalog::server(table.server)?)?;
         let mut lowering = Lowering::new(rel, table);
         lowering.joined = !joined.is_empty();
@@ -226,7 +228,7 @@ impl<'p> Way<'p> {
         let needed: Vec<_> = rel.target().into_iter().chain(conditions).collect();
         let needed = fields(rel, table, &needed);
         let fields = needed.iter().map(|(_, field)| table.object.fields[*field].clone()).collect();
-        let access = connector.accesses(&table.object, &Ask { fields, clauses, order }).into_iter().next();
+        let access = connector.accesses(&table.object, &Ask { fields, clauses, order, grouping }).into_iter().next();
         let mut access = access.filter(|access| access.covers.len() == restrictions.len()).ok_or_else(|| {
             Error::new(Kind::Internal, format!("{} offers no access to \"{}\"", connector.title(), table.name))
         })?;
@@ -254,8 +256,23 @@ impl<'p> Way<'p> {
     }
 
     /// Whether the API decides every condition exactly.
-    fn all_exact(&self) -> bool {
+    pub fn all_exact(&self) -> bool {
         self.clauses.iter().all(|clause| clause.support == Support::Exact)
+    }
+
+    /// A read this way, in no order and without a limit.
+    pub fn read(&self, object: &str, fields: Vec<Field>) -> Read {
+        let pushed = self.access.covers.iter().filter(|(support, _)| *support != Support::Unsupported);
+        Read {
+            object: object.to_owned(),
+            fields,
+            grouping: None,
+            filter: pushed.map(|(_, predicate)| predicate.clone()).collect(),
+            order: Vec::new(),
+            limit: None,
+            offset: None,
+            wire: self.access.wire.clone(),
+        }
     }
 
     /// Whether it asks for one key.
@@ -274,7 +291,7 @@ impl<'p> Way<'p> {
     }
 
     /// What reading this many records costs: until the first, and in all.
-    fn cost(&self, records: f64) -> (f64, f64) {
+    pub fn cost(&self, records: f64) -> (f64, f64) {
         let page = f64::from(self.access.page_rows.max(1));
         let first = REQUEST_COST + RECORD_COST * records.min(page);
         let more = (records / page).ceil().max(1.0) - 1.0;

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use pgrx::{PgList, pg_guard, pg_sys};
+use pgrx::{PgList, is_a, pg_guard, pg_sys};
 
 use super::memory;
 use super::node::{self, Node, named};
@@ -262,6 +262,98 @@ impl<'p> Rel<'p> {
         self.add(estimate, ptr::null_mut(), outer.relids);
     }
 
+    /// How many groups its rows fall into.
+    pub fn groups(self, keys: &[Node<'p>]) -> f64 {
+        if keys.is_empty() {
+            return 1.0;
+        }
+        let keys = node::list(keys.iter().map(|key| key.as_ptr()));
+        let (none, rows) = (ptr::null_mut(), self.rows());
+        // SAFETY: live expressions over this relation.
+        unsafe { pg_sys::estimate_num_groups(self.root.as_ptr(), keys, rows, none, ptr::null_mut()) }
+    }
+
+    /// GROUP BY and aggregates of the query level; `None` where they are more than one set of groups. `self` is the
+    /// relation of the groups.
+    pub fn grouping(self, wanted: &pg_sys::GroupPathExtraData) -> Option<Grouping<'p>> {
+        // SAFETY: a planner run has a query.
+        let query = unsafe { &*self.root().parse };
+        if !query.groupingSets.is_null() {
+            return None;
+        }
+        // SAFETY: live clauses, and the target list that they refer to.
+        let keys =
+            unsafe { node::nodes(pg_sys::get_sortgrouplist_exprs(query.groupClause, self.root().processed_tlist)) };
+        // SAFETY: null, or a list of live conditions.
+        let having = unsafe { node::nodes(wanted.havingQual.cast()) };
+        let flags = pg_sys::PVC_INCLUDE_AGGREGATES | pg_sys::PVC_INCLUDE_PLACEHOLDERS;
+        let mut needed = Vec::new();
+        for expression in self.target().into_iter().chain(having.iter().copied()) {
+            if keys.iter().any(|key| key.equals(expression)) {
+                needed.push(expression);
+                continue;
+            }
+            // SAFETY: a live expression.
+            needed.extend(unsafe { node::nodes(pg_sys::pull_var_clause(expression.as_ptr(), flags as i32)) });
+        }
+        Some(Grouping { keys, needed, having })
+    }
+
+    /// Offers rows that are groups. Should the API decline, they are made as Postgres would make them.
+    pub fn offer_groups(self, estimate: Estimate, columns: &[Node<'p>], keys: &[Node<'p>]) {
+        let root = self.root.as_ptr();
+        // One group is never too many.
+        let below = if keys.is_empty() { Some(ptr::null_mut()) } else { self.groups_made_here(columns) };
+        let Some(below) = below else { return };
+        let target = self.rel().reltarget;
+        let none = ptr::null_mut();
+        // SAFETY: live nodes of one planner run.
+        unsafe {
+            let path =
+                version::create_foreign_upper_path(root, self.rel.as_ptr(), target, estimate, none, below, none.cast());
+            pg_sys::add_path(self.rel.as_ptr(), path.cast());
+        }
+    }
+
+    /// The best way to make the groups here, with just these columns, keys first, and without HAVING. A copy, since the
+    /// planner frees the paths that another one beats.
+    fn groups_made_here(self, columns: &[Node<'p>]) -> Option<*mut pg_sys::Path> {
+        // SAFETY: paths of a live relation.
+        let paths = unsafe { PgList::<pg_sys::Path>::from_pg(self.rel().pathlist) };
+        // SAFETY: live paths.
+        let is = |path: *mut pg_sys::Path, tag| unsafe { is_a(path.cast(), tag) };
+        let (hashed, sorted) = (pg_sys::NodeTag::T_AggPath, pg_sys::NodeTag::T_GroupPath);
+        // SAFETY: live paths.
+        let cost = |path: &*mut pg_sys::Path| unsafe { (**path).total_cost };
+        let paths = paths.iter_ptr().filter(|path| is(*path, hashed) || is(*path, sorted));
+        let best = paths.min_by(|one, other| cost(one).total_cmp(&cost(other)))?;
+        // SAFETY: the tag was just tested; the target is made of live expressions.
+        unsafe {
+            let target = pg_sys::create_empty_pathtarget();
+            for (at, column) in columns.iter().enumerate() {
+                pg_sys::add_column_to_pathtarget(target, column.as_ptr().cast(), self.sort_reference(at));
+            }
+            let target = pg_sys::set_pathtarget_cost_width(self.root.as_ptr(), target);
+            if is(best, hashed) {
+                let mut copy = *best.cast::<pg_sys::AggPath>();
+                (copy.path.pathtarget, copy.qual) = (target, ptr::null_mut());
+                return Some(memory::palloc(copy).cast());
+            }
+            let mut copy = *best.cast::<pg_sys::GroupPath>();
+            (copy.path.pathtarget, copy.qual) = (target, ptr::null_mut());
+            Some(memory::palloc(copy).cast())
+        }
+    }
+
+    /// The mark by which GROUP BY's n-th clause finds its column; 0 beyond the last.
+    fn sort_reference(self, at: usize) -> u32 {
+        // SAFETY: a planner run has a query, whose clauses are live.
+        unsafe {
+            let clauses = PgList::<pg_sys::SortGroupClause>::from_pg((*self.root().parse).groupClause);
+            clauses.get_ptr(at).map_or(0, |clause| (*clause).tleSortGroupRef)
+        }
+    }
+
     /// LIMIT and OFFSET, if they are all that the query does to this relation, but for the order that `ordered` says.
     ///
     /// Anything else between scan and LIMIT, or a LIMIT that is more than a number of rows, makes it `None`.
@@ -302,7 +394,16 @@ impl<'p> Rel<'p> {
         let keys = self.root().sort_pathkeys;
         // SAFETY: live nodes of one planner run.
         let mut path: *mut pg_sys::Path = unsafe {
-            version::create_foreign_upper_path(root, self.rel.as_ptr(), target, estimate, keys, private).cast()
+            version::create_foreign_upper_path(
+                root,
+                self.rel.as_ptr(),
+                target,
+                estimate,
+                keys,
+                ptr::null_mut(),
+                private,
+            )
+            .cast()
         };
         if let Some(offset) = offset {
             // What it lets through beyond OFFSET is Postgres's to count.
@@ -326,6 +427,14 @@ impl<'p> Rel<'p> {
         // SAFETY: a path that answers what `output` stands for.
         unsafe { pg_sys::add_path(output.rel.as_ptr(), path) };
     }
+}
+
+/// GROUP BY, HAVING and aggregates.
+pub struct Grouping<'p> {
+    pub keys: Vec<Node<'p>>,
+    /// Keys, columns and aggregates that the query names, again and again.
+    pub needed: Vec<Node<'p>>,
+    pub having: Vec<Node<'p>>,
 }
 
 /// Relations whose rows a scan is given one by one.

@@ -12,10 +12,11 @@ use super::catalog::Table;
 use super::datum::Encoder;
 use super::error::Trail;
 use super::executor::{Expression, ScanNode, Slot};
-use super::scan_plan::ScanPlan;
+use super::scan_plan::{self, ScanPlan};
 use super::session::{Answers, Remote};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::http::meter::{Counts, Meter};
+use crate::query::ask::Grouping;
 use crate::query::page::{Page, Weigh};
 use crate::schema::Field;
 use crate::value::Value;
@@ -36,6 +37,8 @@ pub struct Scan {
     started: bool,
     /// Whether all pages have come.
     finished: bool,
+    /// Whether the API has declined, and the plan below makes the rows.
+    declined: bool,
     held: Held,
     /// The next row: which page, which record of it.
     page: usize,
@@ -45,7 +48,10 @@ pub struct Scan {
 struct Output {
     /// Its index among the slot's values.
     place: usize,
-    column: String,
+    /// Its index among the cells of a record.
+    cell: usize,
+    /// The cell that this one is divided by.
+    per: Option<usize>,
     encoder: Encoder,
 }
 
@@ -84,18 +90,21 @@ impl Scan {
 
     /// As [`Scan::new`], of a plan that is part of another.
     pub fn of(plan: ScanPlan, args: Vec<Expression>, node: ScanNode<'_>, room: usize) -> Result<Scan> {
-        let table = Table::read(node.table())?;
-        let output = |attribute: &i16| {
-            let column = table.column(*attribute)?;
-            let place = usize::try_from(attribute - 1).ok()?;
-            let encoder = Encoder::new(column.type_oid, column.modifier);
-            Some(Output { place, column: column.name.clone(), encoder })
+        let table = Table::read(plan.table.into())?;
+        let output = |output: &scan_plan::Output| Output {
+            place: usize::try_from(output.place - 1).unwrap_or(0),
+            cell: output.cell,
+            per: output.per,
+            encoder: Encoder::new(output.ty.into(), output.modifier),
         };
-        let outputs: Option<Vec<Output>> = plan.attributes.iter().map(output).collect();
-        let outputs = outputs.ok_or_else(|| {
-            Error::new(Kind::Internal, format!("the plan is older than the columns of \"{}\"", table.name))
-        })?;
-        let trail = Trail::new(&table.schema, &table.name, outputs.iter().map(|output| output.column.as_str()));
+        let outputs: Vec<Output> = plan.outputs.iter().map(output).collect();
+        let fields = &plan.read.fields;
+        let column = |output: &Output| {
+            let field = &fields[output.cell].name;
+            table.column_of(field).map_or_else(|| field.clone(), |column| column.name.clone())
+        };
+        let names: Vec<_> = outputs.iter().map(column).collect();
+        let trail = Trail::new(&table.schema, &table.name, names.iter().map(String::as_str));
         Ok(Scan {
             plan,
             table,
@@ -107,6 +116,7 @@ impl Scan {
             answers: None,
             started: false,
             finished: false,
+            declined: false,
             held: Held::new(room),
             page: 0,
             row: 0,
@@ -150,7 +160,20 @@ impl Scan {
         if !self.started {
             self.start(node)?;
         }
-        if self.advance()? { self.fill(slot) } else { Ok(()) }
+        if self.declined {
+            return node.row_below(slot);
+        }
+        match self.advance() {
+            Ok(true) => self.fill(slot),
+            Ok(false) => Ok(()),
+            // More groups than the API tells of at once.
+            Err(error) if error.kind() == Kind::TooComplex && self.plan.read.grouping.is_some() => {
+                self.answers = None;
+                self.declined = true;
+                node.row_below(slot)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Evaluates the operands and sends the first request; sends none if no record can match.
@@ -158,14 +181,18 @@ impl Scan {
         let args = &self.args;
         let mut evaluate = |at: usize| args.get(at).map_or(Value::Null, |arg| node.evaluate(arg));
         let read = self.plan.read.bind(&mut evaluate)?;
-        self.finished = true;
         if let Some(read) = read {
             let remote = Remote::open(self.table.server, self.user)?;
             let jobs = remote.connector.read(&read)?;
             if !jobs.is_empty() {
                 self.answers = Some(remote.stream(jobs, Arc::clone(&self.meter)));
-                self.finished = false;
             }
+        }
+        self.finished = self.answers.is_none();
+        if self.finished
+            && let Some(cells) = self.plan.read.grouping.as_ref().and_then(Grouping::of_nothing)
+        {
+            self.held.push(Page::new(1, cells));
         }
         self.started = true;
         Ok(())
@@ -212,10 +239,14 @@ impl Scan {
         let fields = &self.plan.read.fields;
         slot.store(|values, nulls| {
             self.trail.enter();
-            for (at, (output, cell)) in self.outputs.iter_mut().zip(cells).enumerate() {
+            for (at, output) in self.outputs.iter_mut().enumerate() {
                 self.trail.at(at);
-                let datum = output.encoder.encode(cell);
-                if let Some(datum) = datum.map_err(|error| error.column(&fields[at].name))? {
+                let cell = &cells[output.cell];
+                let datum = match output.per {
+                    None => output.encoder.encode(cell),
+                    Some(per) => output.encoder.quotient(cell, &cells[per]),
+                };
+                if let Some(datum) = datum.map_err(|error| error.column(&fields[output.cell].name))? {
                     values[output.place] = datum;
                     nulls[output.place] = false;
                 }
@@ -231,6 +262,7 @@ impl Scan {
             self.answers = None;
             self.started = false;
             self.finished = false;
+            self.declined = false;
             self.held = Held::new(self.held.room);
         }
         self.page = 0;

@@ -14,13 +14,33 @@ use crate::query::ask::Read;
 #[derive(Serialize, Deserialize)]
 pub struct ScanPlan {
     pub read: Read,
-    /// For each field of the read: the attribute of the table that shows it.
-    pub attributes: Vec<i16>,
+    /// The OID of the table whose object is read.
+    pub table: u32,
+    pub outputs: Vec<Output>,
+}
+
+/// A column of the scan's rows.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Output {
+    /// Counted from 1; of a table's scan the attribute.
+    pub place: i16,
+    /// The OID of its type, and its modifier.
+    pub ty: u32,
+    pub modifier: i32,
+    /// Which cell of a record it shows.
+    pub cell: usize,
+    /// The cell that this one is divided by: of an average.
+    pub per: Option<usize>,
 }
 
 impl ScanPlan {
     pub fn of(node: ScanNode<'_>) -> Result<ScanPlan> {
         // SAFETY: the planner made the list so.
         unsafe { plan_text::from_list(node.private()) }
+    }
+
+    /// The cell that shows an attribute.
+    pub fn cell_of(&self, attribute: i16) -> Option<usize> {
+        self.outputs.iter().find(|output| output.place == attribute).map(|output| output.cell)
     }
 }

@@ -90,14 +90,16 @@ pub unsafe fn create_foreign_upper_path(
     target: *mut pg_sys::PathTarget,
     estimate: Estimate,
     keys: *mut pg_sys::List,
+    outer: *mut pg_sys::Path,
     private: *mut pg_sys::List,
 ) -> *mut pg_sys::ForeignPath {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
     let none: *mut pg_sys::List = ptr::null_mut();
     let Estimate { rows, startup: startup_cost, total: total_cost } = estimate;
     // SAFETY: by the contract above.
     #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
     unsafe {
-        pg_sys::create_foreign_upper_path(root, rel, target, rows, startup_cost, total_cost, keys, none.cast(), private)
+        pg_sys::create_foreign_upper_path(root, rel, target, rows, startup_cost, total_cost, keys, outer, private)
     }
     // SAFETY: by the contract above.
     #[cfg(feature = "pg17")]
@@ -110,7 +112,7 @@ pub unsafe fn create_foreign_upper_path(
             startup_cost,
             total_cost,
             keys,
-            none.cast(),
+            outer,
             none.cast(),
             private,
         )
@@ -127,7 +129,7 @@ pub unsafe fn create_foreign_upper_path(
             startup_cost,
             total_cost,
             keys,
-            none.cast(),
+            outer,
             none.cast(),
             private,
         )
@@ -184,7 +186,12 @@ pub unsafe fn scan_user(node: *mut pg_sys::ForeignScanState) -> pg_sys::Oid {
         #[cfg(any(feature = "pg14", feature = "pg15"))]
         {
             let range_table = (*(*node).ss.ps.state).es_range_table;
-            let entry = pg_sys::list_nth(range_table, (*scan).scan.scanrelid as i32 - 1);
+            // A scan of groups or of a join has several relations, of one user.
+            let number = match (*scan).scan.scanrelid {
+                0 => pg_sys::bms_next_member((*scan).fs_relids, -1),
+                number => number as i32,
+            };
+            let entry = pg_sys::list_nth(range_table, number - 1);
             (*entry.cast::<pg_sys::RangeTblEntry>()).checkAsUser
         }
         #[cfg(not(any(feature = "pg14", feature = "pg15")))]

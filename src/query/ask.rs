@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::predicate::{Operand, Predicate};
 use super::push::Support;
 use crate::error::{Error, Kind, Result};
-use crate::schema::Field;
-use crate::value::Value;
+use crate::schema::{Capabilities, Field};
+use crate::value::{Type, Value};
 
 /// What a scan wants of one object, as the planner sees it.
 #[derive(Clone, Debug)]
@@ -17,6 +17,67 @@ pub struct Ask {
     pub clauses: Vec<Predicate>,
     /// The order in which the statement needs the records; none if any does.
     pub order: Vec<SortKey>,
+    /// What the statement makes of the records, instead of reading `fields`.
+    pub grouping: Option<Grouping>,
+}
+
+/// Records made into groups, and what is told of each: `GROUP BY` and aggregate functions. Without keys all records
+/// are one group, even if there are none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grouping {
+    pub keys: Vec<Field>,
+    pub aggregates: Vec<Aggregate>,
+}
+
+/// An aggregate function of a field; NULLs do not count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Aggregate {
+    pub function: Function,
+    /// `None` where records are counted.
+    pub field: Option<Field>,
+    /// What its result is here.
+    pub ty: Type,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Function {
+    Count,
+    CountDistinct,
+    Sum,
+    Min,
+    Max,
+}
+
+impl Grouping {
+    /// What the cells of a group are: its keys, then its aggregates under the names [`Grouping::alias`] gives.
+    pub fn cells(&self) -> Vec<Field> {
+        let aggregate = |(at, aggregate): (usize, &Aggregate)| Field {
+            name: Grouping::alias(at),
+            ty: aggregate.ty,
+            remote_type: match (&aggregate.field, aggregate.function) {
+                (Some(field), Function::Min | Function::Max) => field.remote_type.clone(),
+                _ => String::new(),
+            },
+            key: false,
+            references: None,
+            capabilities: Capabilities::default(),
+        };
+        self.keys.iter().cloned().chain(self.aggregates.iter().enumerate().map(aggregate)).collect()
+    }
+
+    /// The name of the n-th aggregate.
+    pub fn alias(at: usize) -> String {
+        format!("agg{at}")
+    }
+
+    /// The one group of no records at all; `None` if there are keys: then there is no group.
+    pub fn of_nothing(&self) -> Option<Vec<Value>> {
+        let cell = |aggregate: &Aggregate| match aggregate.function {
+            Function::Count | Function::CountDistinct => Value::Int(0),
+            _ => Value::Null,
+        };
+        self.keys.is_empty().then(|| self.aggregates.iter().map(cell).collect())
+    }
 }
 
 /// One field that records are ordered by, as Postgres orders values of its type.
@@ -36,6 +97,8 @@ pub struct Access {
     pub limit: bool,
     /// Whether the records can come in the order that was asked for.
     pub order: bool,
+    /// Whether the API can make the groups that were asked for, given that all clauses are exact.
+    pub grouped: bool,
     /// Records in one page.
     pub page_rows: u32,
     /// The connector's own choice (which endpoint, which index), handed back to it when reading.
@@ -47,8 +110,9 @@ pub struct Access {
 pub struct Read {
     /// The API's own name of the object.
     pub object: String,
-    /// The cells of a record, in this order.
+    /// The cells of a record, in this order. Of a grouped read [`Grouping::cells`].
     pub fields: Vec<Field>,
+    pub grouping: Option<Grouping>,
     /// Pushed conditions that must all hold.
     pub filter: Vec<Predicate>,
     pub order: Vec<SortKey>,
@@ -64,6 +128,7 @@ pub struct Read {
 pub struct BoundRead {
     pub object: String,
     pub fields: Vec<Field>,
+    pub grouping: Option<Grouping>,
     /// As [`Predicate::bind`] leaves it, and never `False`.
     pub filter: Predicate,
     pub order: Vec<SortKey>,
@@ -95,6 +160,7 @@ impl Read {
         Ok(Some(BoundRead {
             object: self.object.clone(),
             fields: self.fields.clone(),
+            grouping: self.grouping.clone(),
             filter,
             order: self.order.clone(),
             limit,

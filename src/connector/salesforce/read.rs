@@ -21,19 +21,23 @@ const MAX_EMPTY_PAGES: u32 = 1_000;
 /// The queries of a read.
 pub fn jobs(salesforce: &Salesforce, read: &BoundRead) -> Result<Vec<Job<Page>>> {
     soql::check_names(&read.object, &read.fields)?;
+    if let Some(grouping) = &read.grouping {
+        let fields: Vec<_> = grouping.aggregates.iter().filter_map(|aggregate| aggregate.field.clone()).collect();
+        soql::check_names(&read.object, &fields)?;
+    }
     let filter = soql::condition(&read.filter)?;
     if filter == soql::Condition::False {
         return Ok(Vec::new());
     }
     let limit = read.limit.map(|rows| rows.to_string());
-    let frame = soql::Frame::new(&read.object, &read.fields, &read.order, limit.as_deref());
+    let frame = soql::Frame::new(&read.object, &read.fields, read.grouping.as_ref(), &read.order, limit.as_deref());
     let path = |parts: &[soql::Condition]| {
         format!("{}/query?{}", salesforce.base(), query([("q", frame.around(parts).as_str())]))
     };
     let exact = read.wire.get("split").and_then(|field| field.as_str());
     let whole = filter.into_parts();
-    // Each piece would bring as many rows as LIMIT allows, or its own order, and nothing after them would mend that.
-    let one = limit.is_some() || !read.order.is_empty();
+    // Each piece would bring as many rows as LIMIT allows, or its own order or groups, and nothing after them would mend that.
+    let one = limit.is_some() || !read.order.is_empty() || read.grouping.is_some();
     let pieces = if one && path(&whole).len() <= split::MAX_QUERY {
         vec![whole]
     } else if one {

@@ -11,7 +11,7 @@ use std::fmt;
 use super::family::{Family, family};
 use super::literal::{Literal, literal};
 use crate::error::{Error, Kind, Result};
-use crate::query::ask::{Read, SortKey};
+use crate::query::ask::{Aggregate, Function, Grouping, Read, SortKey};
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::schema::Field;
 use crate::value::Value;
@@ -147,8 +147,26 @@ pub struct Frame {
 }
 
 impl Frame {
-    pub fn new(object: &str, fields: &[Field], order: &[SortKey], limit: Option<&str>) -> Frame {
+    pub fn new(
+        object: &str,
+        fields: &[Field],
+        grouping: Option<&Grouping>,
+        order: &[SortKey],
+        limit: Option<&str>,
+    ) -> Frame {
         let mut tail = String::new();
+        let select = match grouping {
+            None => select_list(fields),
+            Some(grouping) => {
+                let keys: Vec<_> = grouping.keys.iter().map(|key| key.name.as_str()).collect();
+                if !keys.is_empty() {
+                    tail.push_str(&format!(" GROUP BY {}", keys.join(", ")));
+                }
+                let aggregates = grouping.aggregates.iter().enumerate();
+                let aggregates = aggregates.map(|(at, it)| format!("{} {}", aggregate(it), Grouping::alias(at)));
+                keys.into_iter().map(str::to_owned).chain(aggregates).collect::<Vec<_>>().join(", ")
+            }
+        };
         for (at, key) in order.iter().enumerate() {
             tail.push_str(if at == 0 { " ORDER BY " } else { ", " });
             tail.push_str(&key.field.name);
@@ -159,7 +177,7 @@ impl Frame {
         if let Some(limit) = limit {
             tail.push_str(&format!(" LIMIT {limit}"));
         }
-        Frame { head: format!("SELECT {} FROM {object}", select_list(fields)), tail }
+        Frame { head: format!("SELECT {select} FROM {object}"), tail }
     }
 
     /// The whole query.
@@ -174,6 +192,18 @@ impl Frame {
         }
         text + &self.tail
     }
+}
+
+fn aggregate(aggregate: &Aggregate) -> String {
+    let function = match aggregate.function {
+        Function::Count => "COUNT",
+        Function::CountDistinct => "COUNT_DISTINCT",
+        Function::Sum => "SUM",
+        Function::Min => "MIN",
+        Function::Max => "MAX",
+    };
+    // Every record has an id.
+    format!("{function}({})", aggregate.field.as_ref().map_or("Id", |field| field.name.as_str()))
 }
 
 /// Bytes of a text in a query string.
@@ -223,7 +253,7 @@ pub fn explain(read: &Read) -> String {
     if limit.as_deref() == Some("0") {
         return NOTHING.to_owned();
     }
-    let frame = Frame::new(&read.object, &read.fields, &read.order, limit.as_deref());
+    let frame = Frame::new(&read.object, &read.fields, read.grouping.as_ref(), &read.order, limit.as_deref());
     match condition(&Predicate::And(read.filter.clone())) {
         Ok(Condition::False) => NOTHING.to_owned(),
         Ok(filter) => frame.around(&filter.into_parts()),

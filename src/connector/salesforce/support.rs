@@ -6,11 +6,11 @@ use super::family::{Family, family};
 use super::literal::literal;
 use super::soql::{self, encoded_len};
 use super::split::{MAX_QUERY, SHORT_LIST, may_be_left_out};
-use crate::query::ask::{Access, Ask};
+use crate::query::ask::{Access, Aggregate, Ask, Function, Grouping};
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::query::push::{Support, push};
 use crate::schema::{Field, Object};
-use crate::value::Value;
+use crate::value::{Type, Value};
 
 /// How well the API says one comparison.
 pub fn leaf(object: &Object, predicate: &Predicate) -> Support {
@@ -110,7 +110,8 @@ pub fn access(object: &Object, ask: &Ask, page_rows: u32) -> Access {
     // What may be split over several queries has neither limit nor order.
     let one = !ask.clauses.iter().any(has_long_list);
     let order = one && ask.order.len() <= MAX_SORT_KEYS && ask.order.iter().all(|key| sorts(object, &key.field));
-    Access { limit: one, order, covers, page_rows, wire: json!({ "split": split }) }
+    let grouped = one && ask.grouping.as_ref().is_some_and(|grouping| groups(object, grouping));
+    Access { limit: one, order, grouped, covers, page_rows, wire: json!({ "split": split }) }
 }
 
 /// Fields in ORDER BY.
@@ -126,6 +127,32 @@ fn sorts(object: &Object, field: &Field) -> bool {
         _ => false,
     };
     natural && field.capabilities.sort
+}
+
+/// Whether the API makes the groups that Postgres would make, and tells the same of them. Not of texts: it ignores
+/// case.
+fn groups(object: &Object, grouping: &Grouping) -> bool {
+    let key = |field: &Field| {
+        let exact = matches!(
+            family(field),
+            Some(Family::Id | Family::Bool | Family::Int { .. } | Family::Date | Family::Instant | Family::Time)
+        );
+        exact && field.capabilities.group
+    };
+    let aggregate = |aggregate: &Aggregate| {
+        let Some(field) = &aggregate.field else { return aggregate.function == Function::Count };
+        let family = family(field);
+        let may = match (aggregate.function, family) {
+            (Function::Count, Some(_)) => true,
+            (_, Some(Family::Number)) => field.ty == Type::Decimal && is_plain_number(object, field),
+            (_, Some(Family::Int { .. })) => true,
+            (Function::Min | Function::Max, Some(Family::Date | Family::Instant | Family::Time)) => true,
+            (Function::CountDistinct, Some(Family::Id | Family::Date | Family::Instant | Family::Time)) => true,
+            _ => false,
+        };
+        may && field.capabilities.aggregate
+    };
+    grouping.keys.iter().all(key) && grouping.aggregates.iter().all(aggregate)
 }
 
 /// Whether values of a number field compare as they are shown. Where there are several currencies the API compares in

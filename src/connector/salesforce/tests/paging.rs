@@ -12,6 +12,7 @@ fn scan(fields: Vec<Field>, answers: &[&str]) -> (Vec<Request>, Result<Vec<Page>
         fields,
         filter: Predicate::True,
         order: Vec::new(),
+        grouping: None,
         limit: None,
         wire: serde_json::Value::Null,
     };

@@ -11,7 +11,7 @@ fn support(predicate: &Predicate) -> Support {
 }
 
 fn accessed(clauses: Vec<Predicate>) -> Access {
-    access(&object(vec![]), &Ask { fields: vec![id()], clauses, order: Vec::new() }, 2_000)
+    access(&object(vec![]), &Ask { fields: vec![id()], clauses, order: Vec::new(), grouping: None }, 2_000)
 }
 
 fn any_of(field: &Field) -> Predicate {
@@ -114,6 +114,6 @@ fn exact_conditions_that_would_not_fit_into_a_query_stay_here() {
 #[test]
 fn a_wide_table_is_filtered_all_the_same() {
     let fields = (0..300).map(|n| text(&format!("Custom_Field_Number_{n}__c"))).collect();
-    let ask = Ask { fields, clauses: vec![compare(&int("A"), Gt, Value::Int(0))], order: Vec::new() };
+    let ask = Ask { fields, clauses: vec![compare(&int("A"), Gt, Value::Int(0))], order: Vec::new(), grouping: None };
     assert_eq!(access(&object(vec![]), &ask, 2_000).covers[0].0, Support::Exact);
 }

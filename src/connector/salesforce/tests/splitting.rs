@@ -14,6 +14,7 @@ fn paths(fields: Vec<Field>, filter: Predicate, split: Option<&str>) -> Result<V
         fields,
         filter,
         order: Vec::new(),
+        grouping: None,
         limit: None,
         wire: serde_json::json!({ "split": split }),
     };
@@ -104,6 +105,7 @@ fn what_cannot_be_made_to_fit_is_refused_as_too_large() {
         fields: vec![id()],
         filter: is_in(&id(), ids(2_000), false),
         order: Vec::new(),
+        grouping: None,
         limit: Some(1),
         wire: serde_json::Value::Null,
     };

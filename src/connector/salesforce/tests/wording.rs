@@ -25,6 +25,7 @@ fn read(fields: Vec<Field>, filter: Predicate, limit: Option<u64>) -> Vec<String
         fields,
         filter,
         order: Vec::new(),
+        grouping: None,
         limit,
         wire: serde_json::Value::Null,
     };
@@ -183,6 +184,7 @@ fn names_that_are_none_never_reach_the_query() {
             fields: vec![text(name)],
             filter: Predicate::True,
             order: Vec::new(),
+            grouping: None,
             limit: None,
             wire: serde_json::Value::Null,
         };
@@ -199,6 +201,7 @@ fn explain_shows_parameters_and_what_constants_fold_to() {
         fields: vec![id()],
         filter,
         order: Vec::new(),
+        grouping: None,
         limit,
         offset: None,
         wire: serde_json::Value::Null,
