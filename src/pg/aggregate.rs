@@ -45,16 +45,17 @@ pub fn paths<'p>(
     if !settings::pushdown() || !relation.way.all_exact() {
         return Ok(None);
     }
-    let lowering = Lowering::new(rel, &relation.table);
+    let lowering = Lowering::new(rel, &relation.source);
     let Some((grouping, outputs, columns)) = group(&lowering, shape) else { return Ok(None) };
-    let way = Way::new(rel, &relation.table, Wanted { grouping: Some(grouping.clone()), ..Wanted::default() })?;
+    let way = Way::new(rel, relation, Wanted { grouping: Some(grouping.clone()), ..Wanted::default() })?;
     let groups = rel.groups(&shape.keys);
     if !way.all_exact() || !way.access.grouped || groups > MAX_GROUPS {
         return Ok(None);
     }
     let (startup, all) = way.cost(groups);
     let estimate = Estimate { rows: groups, startup, total: all };
-    let (table, object) = (relation.table.oid.to_u32(), relation.table.object.name.clone());
+    let table = relation.source.table();
+    let (table, object) = (table.oid.to_u32(), table.object.name.clone());
     output.offer_groups(estimate, &columns, &shape.keys);
     let having = shape.having.clone();
     Ok(Some(Grouped { columns, outputs, grouping, way, having, table, object }))

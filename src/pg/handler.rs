@@ -9,8 +9,9 @@ use super::aggregate::{self, Grouped};
 use super::error::or_raise;
 use super::executor::ScanNode;
 use super::explain::{self, Explain};
+use super::join;
 use super::plan::{self, Relation};
-use super::planner::{Rel, WonPath, restrictions};
+use super::planner::{Join, Rel, WonPath, restrictions};
 use super::scan::Scan;
 use super::{import, node, plan_text};
 
@@ -29,6 +30,7 @@ pub fn routine() -> PgBox<pg_sys::FdwRoutine> {
     let mut routine = unsafe { PgBox::<pg_sys::FdwRoutine>::alloc_node(pg_sys::NodeTag::T_FdwRoutine) };
     routine.GetForeignRelSize = Some(get_foreign_rel_size);
     routine.GetForeignPaths = Some(get_foreign_paths);
+    routine.GetForeignJoinPaths = Some(get_foreign_join_paths);
     routine.GetForeignPlan = Some(get_foreign_plan);
     routine.GetForeignUpperPaths = Some(get_foreign_upper_paths);
     routine.BeginForeignScan = Some(begin_foreign_scan);
@@ -78,6 +80,33 @@ unsafe extern "C-unwind" fn get_foreign_paths(
     // SAFETY: see above.
     if let Some((rel, Stage::Scan(relation))) = unsafe { planned(root, rel) } {
         or_raise(plan::paths(rel, relation));
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn get_foreign_join_paths(
+    root: *mut pg_sys::PlannerInfo,
+    joined: *mut pg_sys::RelOptInfo,
+    outer: *mut pg_sys::RelOptInfo,
+    inner: *mut pg_sys::RelOptInfo,
+    kind: pg_sys::JoinType::Type,
+    extra: *mut pg_sys::JoinPathExtraData,
+) {
+    // SAFETY: see above.
+    let (Some(rel), outer, inner) = (unsafe { (Rel::new(root, joined), planned(root, outer), planned(root, inner)) })
+    else {
+        return;
+    };
+    let (Some((_, Stage::Scan(outer))), Some((_, Stage::Scan(inner)))) = (outer, inner) else { return };
+    // SAFETY: nothing but stages is kept. What pair of relations came first does not matter.
+    if unsafe { rel.kept::<Stage>() }.is_some() {
+        return;
+    }
+    // SAFETY: see above.
+    let Some(join) = (unsafe { Join::new(rel, kind, (*extra).restrictlist) }) else { return };
+    if let Some(relation) = or_raise(join::relation(rel, outer, inner, &join)) {
+        or_raise(plan::paths(rel, &relation));
+        rel.keep(Stage::Scan(Box::new(relation)));
     }
 }
 

@@ -5,11 +5,11 @@
 
 use pgrx::pg_sys;
 
-use super::catalog::Table;
 use super::datum;
 use super::node::{Node, Shape};
 use super::operator;
 use super::planner::Rel;
+use super::source::Source;
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::schema::Field;
 use crate::value::{Type, Value};
@@ -17,10 +17,10 @@ use crate::value::{Type, Value};
 /// Conditions nested deeper than this are left to Postgres: whatever walks them does so by recursion.
 const DEEPEST: u32 = 20;
 
-/// Lowers the conditions of one foreign table, and gathers the expressions that execution must evaluate.
+/// Lowers the conditions of one scan, and gathers the expressions that execution must evaluate.
 pub struct Lowering<'t, 'p> {
     rel: Rel<'p>,
-    table: &'t Table,
+    source: &'t Source,
     /// Whether operands may name columns of other relations: a join brings their rows one by one.
     pub joined: bool,
     /// What [`Operand::Arg`] counts.
@@ -28,8 +28,8 @@ pub struct Lowering<'t, 'p> {
 }
 
 impl<'t, 'p> Lowering<'t, 'p> {
-    pub fn new(rel: Rel<'p>, table: &'t Table) -> Self {
-        Lowering { rel, table, joined: false, args: Vec::new() }
+    pub fn new(rel: Rel<'p>, source: &'t Source) -> Self {
+        Lowering { rel, source, joined: false, args: Vec::new() }
     }
 
     /// The condition in neutral words.
@@ -139,13 +139,10 @@ impl<'t, 'p> Lowering<'t, 'p> {
         self.field(node)
     }
 
-    /// The field behind a column of this table, seen through casts that change nothing.
+    /// The field behind a column of the scan, seen through casts that change nothing.
     fn field(&self, node: Node<'p>) -> Option<&'t Field> {
         match node.shape() {
-            Shape::Column { relation, attribute } if relation == self.rel.number() => {
-                let column = self.table.column(attribute)?;
-                column.comparable.then(|| &self.table.object.fields[column.field])
-            }
+            Shape::Column { relation, attribute } => self.source.comparable(relation, attribute),
             Shape::Relabel(inner) => {
                 let field = self.field(inner)?;
                 (datum::scalar_type(node.type_oid()) == Some(field.ty)).then_some(field)

@@ -8,11 +8,11 @@ use pgrx::pg_sys;
 
 use super::catalog::{self, Table};
 use super::lower::Lowering;
-use super::modify_plan::instead_of_row;
 use super::node::Node;
 use super::planner::{Rel, Restriction, WonPath};
 use super::scan_plan::{Output, ScanPlan};
 use super::settings;
+use super::source::{Shown, Source};
 use super::version::Estimate;
 use crate::connector;
 use crate::error::{Error, Kind, Result};
@@ -35,20 +35,23 @@ const DEFAULT_ROWS: f64 = 1_000.0;
 
 /// A foreign table in a query being planned.
 pub struct Relation<'p> {
-    pub table: Table,
+    pub source: Source,
+    /// The conditions of the query on its records.
+    pub restrictions: Vec<Restriction<'p>>,
     pub way: Way<'p>,
     /// The query's order, if the API can sort so.
     pub order: Option<Vec<SortKey>>,
 }
 
 /// One way to read it: with the query's conditions alone, or also with those that rows of other relations bring.
+#[derive(Default)]
 pub struct Way<'p> {
     clauses: Vec<Clause<'p>>,
     /// The expressions that [`Operand::Arg`] counts.
     pub args: Vec<Node<'p>>,
     pub access: Access,
     /// Records that the API sends.
-    records: f64,
+    pub records: f64,
 }
 
 /// What is asked of a way besides the query's own conditions.
@@ -82,22 +85,14 @@ pub struct Plan<'p> {
 pub fn rel_size(rel: Rel<'_>, table: pg_sys::Oid) -> Result<Relation<'_>> {
     let table = Table::read(table)?;
     rel.estimate_size(table.object.estimated_rows.map_or(DEFAULT_ROWS, |rows| rows as f64));
-    let lowering = Lowering::new(rel, &table);
-    let key = |(column, descending, nulls_first)| {
-        let field = lowering.sorted(column)?.clone();
-        Some(SortKey { field, descending, nulls_first })
-    };
-    let order = rel.wanted_order().filter(|_| settings::pushdown());
-    let order: Option<Vec<_>> = order.and_then(|keys| keys.into_iter().map(key).collect());
-    let way = Way::new(rel, &table, Wanted { order: order.clone().unwrap_or_default(), ..Wanted::default() })?;
-    if way.finds_one() {
-        rel.expect_one();
+    let relation = Relation::new(rel, Source::new(rel.number(), table), rel.restrictions())?;
+    if relation.way.finds_one() {
+        rel.expect_at_most(1.0);
     }
-    let order = order.filter(|_| way.access.order);
-    Ok(Relation { table, way, order })
+    Ok(relation)
 }
 
-/// Offers the ways to read the table.
+/// Offers the ways to read a table, or several along references.
 pub fn paths<'p>(rel: Rel<'p>, relation: &Relation<'p>) -> Result<()> {
     let estimate = relation.way.estimate(rel, rel.rows());
     rel.offer(estimate, false);
@@ -106,16 +101,16 @@ pub fn paths<'p>(rel: Rel<'p>, relation: &Relation<'p>) -> Result<()> {
     }
     // Whether the API can be asked for the rows that go with one of another relation.
     let may = |restriction| {
-        let way = Way::new(rel, &relation.table, Wanted { joined: vec![restriction], ..Wanted::default() });
+        let way = Way::new(rel, relation, Wanted { joined: vec![restriction], ..Wanted::default() });
         way.is_ok_and(|way| way.clauses.last().is_some_and(|clause| clause.support != Support::Unsupported))
     };
-    if !settings::pushdown() {
+    if !settings::pushdown() || rel.is_join() {
         return Ok(());
     }
     for outer in rel.joined_by(may) {
         let mut failed = Ok(());
         rel.offer_joined(&outer, |joined, rows| {
-            match Way::new(rel, &relation.table, Wanted { joined, ..Wanted::default() }) {
+            match Way::new(rel, relation, Wanted { joined, ..Wanted::default() }) {
                 Ok(way) => {
                     let rows = if way.finds_one() { 1.0 } else { rows };
                     (rows, way.estimate(rel, rows))
@@ -143,7 +138,7 @@ pub fn final_path<'p>(
         return;
     }
     let Some((limit, offset)) = rel.plain_limit(wanted, ordered) else { return };
-    let mut lowering = Lowering::new(rel, &relation.table);
+    let mut lowering = Lowering::new(rel, &relation.source);
     if lowering.rows(limit).is_none() || offset.is_some_and(|offset| lowering.rows(offset).is_none()) {
         return;
     }
@@ -171,10 +166,12 @@ pub fn plan<'p>(
     let way = if joined.is_empty() {
         &relation.way
     } else {
-        own = Way::new(rel, &relation.table, Wanted { joined, ..Wanted::default() })?;
+        own = Way::new(rel, relation, Wanted { joined, ..Wanted::default() })?;
         &own
     };
     let (mut local, mut recheck) = (Vec::new(), Vec::new());
+    // Those of a join are the scan's own to test.
+    let restrictions = if rel.is_join() { relation.restrictions.as_slice() } else { restrictions };
     for restriction in restrictions.iter().filter(|restriction| !restriction.is_gate()) {
         let clause = way.clauses.iter().find(|clause| clause.restriction == *restriction);
         match clause.map(|clause| clause.support) {
@@ -183,54 +180,84 @@ pub fn plan<'p>(
         }
     }
     let needed = [rel.target(), path.target(), local.clone()].concat();
-    let needed = fields(rel, &relation.table, &needed);
+    let columns = if rel.is_join() { Rel::columns(&needed) } else { Vec::new() };
+    let shown = if rel.is_join() { relation.shown(&columns) } else { relation.source.columns(rel, &needed) };
 
-    let mut lowering = Lowering::new(rel, &relation.table);
+    let mut lowering = Lowering::new(rel, &relation.source);
     lowering.args.clone_from(&way.args);
     let (limit, offset) = path.rows();
     let limit = limit.and_then(|limit| lowering.rows(limit));
     let offset = offset.and_then(|offset| lowering.rows(offset));
     let args = lowering.args;
-    let object = &relation.table.object;
+    let object = &relation.source.object;
     let read = Read {
         order: relation.order.clone().filter(|_| path.is_ordered()).unwrap_or_default(),
         limit,
         offset,
-        ..way.read(&object.name, needed.iter().map(|(_, field)| object.fields[*field].clone()).collect())
+        ..way.read(&object.name, shown.iter().map(|shown| object.fields[shown.field].clone()).collect())
     };
-    let output = |(cell, (attribute, _)): (usize, &(i16, usize))| {
-        let column = relation.table.column(*attribute)?;
-        let (ty, modifier) = (column.type_oid.to_u32(), column.modifier);
-        Some(Output { place: *attribute, ty, modifier, cell, per: None })
+    let output = |(cell, shown): (usize, &Shown<'_>)| {
+        let place = if rel.is_join() { i16::try_from(cell + 1).ok()? } else { shown.column.attribute };
+        let (ty, modifier) = (shown.column.type_oid.to_u32(), shown.column.modifier);
+        Some(Output { place, ty, modifier, cell, per: None })
     };
-    let outputs = needed.iter().enumerate().filter_map(output).collect();
-    let scan = ScanPlan { read, table: relation.table.oid.to_u32(), outputs };
-    Ok(Plan { local, recheck, args, scan, columns: Vec::new() })
+    let outputs = shown.iter().enumerate().filter_map(output).collect();
+    let scan = ScanPlan { read, table: relation.source.table().oid.to_u32(), outputs };
+    // Nothing is checked anew in a query that joins remotely: it locks no rows.
+    let recheck = if rel.is_join() { Vec::new() } else { recheck };
+    Ok(Plan { local, recheck, args, scan, columns })
+}
+
+impl<'p> Relation<'p> {
+    /// A scan of `source` under conditions.
+    pub fn new(rel: Rel<'p>, source: Source, restrictions: Vec<Restriction<'p>>) -> Result<Relation<'p>> {
+        let lowering = Lowering::new(rel, &source);
+        let key = |(column, descending, nulls_first)| {
+            let field = lowering.sorted(column)?.clone();
+            Some(SortKey { field, descending, nulls_first })
+        };
+        let order = rel.wanted_order().filter(|_| settings::pushdown());
+        let order: Option<Vec<_>> = order.and_then(|keys| keys.into_iter().map(key).collect());
+        let mut relation = Relation { source, restrictions, way: Way::default(), order };
+        let order = relation.order.clone().unwrap_or_default();
+        relation.way = Way::new(rel, &relation, Wanted { order, ..Wanted::default() })?;
+        relation.order = relation.order.filter(|_| relation.way.access.order);
+        Ok(relation)
+    }
+
+    /// What columns of a join show.
+    fn shown(&self, columns: &[Node<'p>]) -> Vec<Shown<'_>> {
+        columns.iter().filter_map(|column| self.source.shown_by(*column)).collect()
+    }
 }
 
 impl<'p> Way<'p> {
     /// The way that the connector offers.
-    pub fn new(rel: Rel<'p>, table: &Table, wanted: Wanted<'p>) -> Result<Self> {
+    pub fn new(rel: Rel<'p>, relation: &Relation<'p>, wanted: Wanted<'p>) -> Result<Self> {
         let Wanted { joined, order, grouping } = wanted;
-        let connector = connector::open(&catalog::server(table.server)?)?;
-        let mut lowering = Lowering::new(rel, table);
+        let source = &relation.source;
+        let connector = connector::open(&catalog::server(source.table().server)?)?;
+        let mut lowering = Lowering::new(rel, source);
         lowering.joined = !joined.is_empty();
-        let mut restrictions = rel.restrictions();
+        let mut restrictions = relation.restrictions.clone();
         restrictions.extend(joined);
         let mut lower = |restriction: &Restriction<'p>| match restriction.condition() {
             Some(condition) if settings::pushdown() && !restriction.is_gate() => lowering.condition(condition),
             _ => Predicate::Opaque,
         };
-        let clauses: Vec<_> = restrictions.iter().map(&mut lower).collect();
+        let mut clauses: Vec<_> = restrictions.iter().map(&mut lower).collect();
         let args = lowering.args;
+        clauses.extend(source.found());
 
         let conditions = restrictions.iter().filter_map(|restriction| restriction.condition());
         let needed: Vec<_> = rel.target().into_iter().chain(conditions).collect();
-        let needed = fields(rel, table, &needed);
-        let fields = needed.iter().map(|(_, field)| table.object.fields[*field].clone()).collect();
-        let access = connector.accesses(&table.object, &Ask { fields, clauses, order, grouping }).into_iter().next();
-        let mut access = access.filter(|access| access.covers.len() == restrictions.len()).ok_or_else(|| {
-            Error::new(Kind::Internal, format!("{} offers no access to \"{}\"", connector.title(), table.name))
+        let needed = if rel.is_join() { relation.shown(&Rel::columns(&needed)) } else { source.columns(rel, &needed) };
+        let fields = needed.iter().map(|shown| source.object.fields[shown.field].clone()).collect();
+        let wanted = clauses.len();
+        let access = connector.accesses(&source.object, &Ask { fields, clauses, order, grouping }).into_iter().next();
+        let mut access = access.filter(|access| access.covers.len() == wanted).ok_or_else(|| {
+            let table = &source.table().name;
+            Error::new(Kind::Internal, format!("{} offers no access to \"{table}\"", connector.title()))
         })?;
         // Only what is pushed is evaluated before the first row.
         let mut pushed = Vec::new();
@@ -247,8 +274,12 @@ impl<'p> Way<'p> {
         let clauses: Vec<_> =
             clauses.map(|(restriction, (support, _))| Clause { restriction, support: *support }).collect();
         let counted = clauses.iter().filter(|clause| clause.support != Support::Unsupported);
-        let selectivity = rel.selectivity(counted.map(|clause| clause.restriction));
-        let mut way = Way { clauses, args: pushed, access, records: (rel.tuples() * selectivity).ceil().max(1.0) };
+        let records = if rel.is_join() {
+            rel.rows()
+        } else {
+            rel.tuples() * rel.selectivity(counted.map(|clause| clause.restriction))
+        };
+        let mut way = Way { clauses, args: pushed, access, records: records.ceil().max(1.0) };
         if way.finds_one() {
             way.records = 1.0;
         }
@@ -257,7 +288,7 @@ impl<'p> Way<'p> {
 
     /// Whether the API decides every condition exactly.
     pub fn all_exact(&self) -> bool {
-        self.clauses.iter().all(|clause| clause.support == Support::Exact)
+        self.access.covers.iter().all(|(support, _)| *support == Support::Exact)
     }
 
     /// A read this way, in no order and without a limit.
@@ -273,6 +304,11 @@ impl<'p> Way<'p> {
             offset: None,
             wire: self.access.wire.clone(),
         }
+    }
+
+    /// Whether the API leaves out the records that lack a counterpart.
+    pub fn finds_counterparts(&self) -> bool {
+        self.access.covers[self.clauses.len()..].iter().all(|(support, _)| *support == Support::Exact)
     }
 
     /// Whether it asks for one key.
@@ -297,20 +333,4 @@ impl<'p> Way<'p> {
         let more = (records / page).ceil().max(1.0) - 1.0;
         (first, first + more * REQUEST_COST + RECORD_COST * (records - page).max(0.0))
     }
-}
-
-/// The attributes that expressions name, and the fields they show; all of them for a whole row.
-fn fields<'p>(rel: Rel<'p>, table: &Table, expressions: &[Node<'p>]) -> Vec<(i16, usize)> {
-    let mut named = rel.attributes(expressions);
-    if named.contains(&0)
-        && let Some(needed) = instead_of_row(rel, table)
-    {
-        named.remove(&0);
-        named.extend(needed);
-    }
-    let columns = table.columns().iter();
-    columns
-        .filter(|column| named.contains(&0) || named.contains(&column.attribute.into()))
-        .map(|column| (column.attribute, column.field))
-        .collect()
 }

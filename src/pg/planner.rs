@@ -8,7 +8,7 @@ use std::ptr::{self, NonNull};
 use pgrx::{PgList, is_a, pg_guard, pg_sys};
 
 use super::memory;
-use super::node::{self, Node, named};
+use super::node::{self, Node, Shape, named};
 use super::version::{self, Estimate};
 
 /// A relation being planned, and the planner run that it belongs to. Valid while planning lasts.
@@ -46,6 +46,41 @@ impl<'p> Rel<'p> {
     /// Its number in the query.
     pub fn number(self) -> u32 {
         self.rel().relid
+    }
+
+    /// Whether it is made of several.
+    pub fn is_join(self) -> bool {
+        self.rel().reloptkind == pg_sys::RelOptKind::RELOPT_JOINREL
+    }
+
+    /// The columns that expressions name, each once.
+    pub fn columns(expressions: &[Node<'p>]) -> Vec<Node<'p>> {
+        let flags = pg_sys::PVC_INCLUDE_PLACEHOLDERS | pg_sys::PVC_RECURSE_AGGREGATES | pg_sys::PVC_RECURSE_WINDOWFUNCS;
+        let mut columns: Vec<Node> = Vec::new();
+        for expression in expressions {
+            // SAFETY: a live expression.
+            let named = unsafe { node::nodes(pg_sys::pull_var_clause(expression.as_ptr(), flags as i32)) };
+            for column in named {
+                if !columns.iter().any(|known| known.equals(column)) {
+                    columns.push(column);
+                }
+            }
+        }
+        columns
+    }
+
+    /// Whether the statement changes and locks nothing, so that no row is ever checked anew.
+    pub fn is_only_read(self) -> bool {
+        // SAFETY: a planner run has a query.
+        let query = unsafe { &*self.root().parse };
+        query.commandType == pg_sys::CmdType::CMD_SELECT && query.rowMarks.is_null() && self.root().rowMarks.is_null()
+    }
+
+    /// Whether the query needs nothing of it but columns: no whole rows, no system columns, no expressions that are
+    /// evaluated below.
+    pub fn shows_columns_alone(self) -> bool {
+        let column = |node: Node| matches!(node.shape(), Shape::Column { attribute, .. } if attribute > 0);
+        self.target().into_iter().all(column)
     }
 
     /// The conditions on this relation alone.
@@ -114,10 +149,11 @@ impl<'p> Rel<'p> {
         unsafe { pg_sys::set_baserel_size_estimates(self.root.as_ptr(), self.rel.as_ptr()) };
     }
 
-    /// Says that the query gets one row of it at most.
-    pub fn expect_one(mut self) {
+    /// Says how many rows the query gets of it at most.
+    pub fn expect_at_most(mut self, rows: f64) {
         // SAFETY: a live relation, of which nobody else holds a reference now.
-        unsafe { self.rel.as_mut() }.rows = 1.0;
+        let rel = unsafe { self.rel.as_mut() };
+        rel.rows = rel.rows.min(rows.max(1.0));
     }
 
     pub fn tuples(self) -> f64 {
@@ -164,9 +200,14 @@ impl<'p> Rel<'p> {
     }
 
     fn add(self, estimate: Estimate, keys: *mut pg_sys::List, outer: pg_sys::Relids) {
+        let (root, rel) = (self.root.as_ptr(), self.rel.as_ptr());
         // SAFETY: live nodes of one planner run.
-        let path =
-            unsafe { version::create_foreignscan_path(self.root.as_ptr(), self.rel.as_ptr(), estimate, keys, outer) };
+        let path = unsafe {
+            match self.is_join() {
+                true => version::create_foreign_join_path(root, rel, estimate, keys, outer),
+                false => version::create_foreignscan_path(root, rel, estimate, keys, outer),
+            }
+        };
         // SAFETY: a path of this relation.
         unsafe { pg_sys::add_path(self.rel.as_ptr(), path.cast()) };
     }
@@ -187,7 +228,7 @@ impl<'p> Rel<'p> {
         let members = unsafe { PgList::<pg_sys::EquivalenceMember>::from_pg((*key.pk_eclass).ec_members) };
         let own = |member: &&pg_sys::EquivalenceMember| {
             // SAFETY: two live sets.
-            !member.em_is_const && unsafe { pg_sys::bms_equal(member.em_relids, self.rel().relids) }
+            !member.em_is_const && unsafe { pg_sys::bms_is_subset(member.em_relids, self.rel().relids) }
         };
         // SAFETY: live members.
         let member = members.iter_ptr().map(|member| unsafe { &*member }).find(own)?;
@@ -426,6 +467,40 @@ impl<'p> Rel<'p> {
         }
         // SAFETY: a path that answers what `output` stands for.
         unsafe { pg_sys::add_path(output.rel.as_ptr(), path) };
+    }
+}
+
+/// How two relations are joined.
+pub struct Join<'p> {
+    /// Whether rows of the outer relation stay that have no counterpart: a LEFT join.
+    pub optional: bool,
+    /// What makes rows of the two counterparts.
+    pub links: Vec<Restriction<'p>>,
+    /// What is tested on joined rows.
+    pub filters: Vec<Restriction<'p>>,
+}
+
+impl<'p> Join<'p> {
+    /// `None` for joins of other kinds. `rel` is what the two make.
+    ///
+    /// # Safety
+    /// Relation and list must be those of one join, and live as long as `'p`.
+    pub unsafe fn new(rel: Rel<'p>, kind: pg_sys::JoinType::Type, conditions: *mut pg_sys::List) -> Option<Self> {
+        let optional = match kind {
+            pg_sys::JoinType::JOIN_INNER => false,
+            pg_sys::JoinType::JOIN_LEFT => true,
+            _ => return None,
+        };
+        // SAFETY: by the contract above.
+        let conditions = unsafe { restrictions(conditions) };
+        // As RINFO_IS_PUSHED_DOWN of the planner.
+        let filters = |restriction: &Restriction<'p>| {
+            let info = restriction.info();
+            // SAFETY: two live sets.
+            info.is_pushed_down || !unsafe { pg_sys::bms_is_subset(info.required_relids, rel.rel().relids) }
+        };
+        let (filters, links) = conditions.into_iter().partition(|condition| optional && filters(condition));
+        Some(Join { optional, links, filters })
     }
 }
 

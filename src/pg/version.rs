@@ -80,6 +80,72 @@ pub unsafe fn create_foreignscan_path(
     }
 }
 
+/// A path that scans a join.
+///
+/// # Safety
+/// As for Postgres's function of this name.
+pub unsafe fn create_foreign_join_path(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    estimate: Estimate,
+    keys: *mut pg_sys::List,
+    required_outer: pg_sys::Relids,
+) -> *mut pg_sys::ForeignPath {
+    let none: *mut pg_sys::List = ptr::null_mut();
+    let Estimate { rows, startup: startup_cost, total: total_cost } = estimate;
+    // SAFETY: by the contract above.
+    #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
+    unsafe {
+        pg_sys::create_foreign_join_path(
+            root,
+            rel,
+            none.cast(),
+            rows,
+            startup_cost,
+            total_cost,
+            keys,
+            required_outer,
+            none.cast(),
+            none,
+        )
+    }
+    // SAFETY: by the contract above.
+    #[cfg(feature = "pg17")]
+    unsafe {
+        pg_sys::create_foreign_join_path(
+            root,
+            rel,
+            none.cast(),
+            rows,
+            startup_cost,
+            total_cost,
+            keys,
+            required_outer,
+            none.cast(),
+            none,
+            none,
+        )
+    }
+    // SAFETY: by the contract above.
+    #[cfg(feature = "pg18")]
+    unsafe {
+        pg_sys::create_foreign_join_path(
+            root,
+            rel,
+            none.cast(),
+            rows,
+            0,
+            startup_cost,
+            total_cost,
+            keys,
+            required_outer,
+            none.cast(),
+            none,
+            none,
+        )
+    }
+}
+
 /// A path that answers a whole query level.
 ///
 /// # Safety

@@ -89,7 +89,7 @@ pub struct SortKey {
 }
 
 /// One way to read an object. Capability is decided for the whole request, not clause by clause.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Access {
     /// For each clause of the [`Ask`]: how well it is covered, and what is pushed for it.
     pub covers: Vec<(Support, Predicate)>,

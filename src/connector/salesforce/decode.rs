@@ -185,30 +185,13 @@ impl<'de> Visitor<'de> for Record<'_> {
         f.write_str("a record")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Records { fields, twins, ours } = self.page;
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let fields = self.page.fields;
         let start = self.cells.len();
         self.cells.resize(start + fields.len(), Value::Null);
         self.seen.fill(false);
-        // Fields come in the order in which they were asked for.
-        let mut expected = 0;
-        while let Some(at) = map.next_key_seed(FieldKey { fields, expected })? {
-            let Some(at) = at else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let raw = map.next_value::<&RawValue>()?.get();
-            expected = at + 1;
-            let mut column = Some(at);
-            while let Some(at) = column {
-                self.cells[start + at] = cell(&fields[at], raw).map_err(|error| {
-                    ours.borrow_mut().get_or_insert(error);
-                    A::Error::custom("a cell cannot be read")
-                })?;
-                self.seen[at] = true;
-                column = twins[at];
-            }
-        }
+        let cells = &mut self.cells[start..];
+        Level { page: self.page, cells, seen: self.seen, path: "" }.visit_map(map)?;
         match self.seen.iter().position(|seen| !seen) {
             None => Ok(()),
             Some(missing) => Err(A::Error::custom(format_args!("a record has no field `{}`", fields[missing].name))),
@@ -216,33 +199,126 @@ impl<'de> Visitor<'de> for Record<'_> {
     }
 }
 
-/// Finds the wanted field that a key names.
-struct FieldKey<'a> {
-    fields: &'a [Field],
-    expected: usize,
+/// A record, or one that it refers to: its fields are those whose names begin with `path`.
+struct Level<'a, 'c> {
+    page: Records<'a>,
+    cells: &'c mut [Value],
+    seen: &'c mut [bool],
+    /// `Account.`, or nothing.
+    path: &'c str,
 }
 
-impl<'de> DeserializeSeed<'de> for FieldKey<'_> {
-    type Value = Option<usize>;
+impl<'de> DeserializeSeed<'de> for Level<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record, or null")
+    }
+
+    fn visit_some<D: de::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+
+    /// The reference leads nowhere: all fields beyond it are null, check boxes too.
+    fn visit_none<E>(self) -> Result<(), E> {
+        for (field, seen) in self.page.fields.iter().zip(self.seen) {
+            *seen |= beyond(&field.name, self.path).is_some();
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Records { fields, twins, ours } = self.page;
+        // Fields come in the order in which they were asked for.
+        let mut expected = 0;
+        while let Some(key) = map.next_key_seed(FieldKey { fields, expected, path: self.path })? {
+            let at = match key {
+                Key::Field(at) => at,
+                Key::Reference(path) => {
+                    let (cells, seen) = (&mut *self.cells, &mut *self.seen);
+                    map.next_value_seed(Level { page: self.page, cells, seen, path: &path })?;
+                    continue;
+                }
+                Key::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            let raw = map.next_value::<&RawValue>()?.get();
+            expected = at + 1;
+            let mut column = Some(at);
+            while let Some(at) = column {
+                self.cells[at] = cell(&fields[at], raw).map_err(|error| {
+                    ours.borrow_mut().get_or_insert(error);
+                    A::Error::custom("a cell cannot be read")
+                })?;
+                self.seen[at] = true;
+                column = twins[at];
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is left of a field's name beyond a path that it begins with.
+fn beyond<'n>(name: &'n str, path: &str) -> Option<&'n str> {
+    let (start, rest) = name.split_at_checked(path.len())?;
+    start.eq_ignore_ascii_case(path).then_some(rest)
+}
+
+/// What a key of a record names.
+enum Key {
+    /// The wanted field at this place.
+    Field(usize),
+    /// A reference that leads to wanted fields, by this path.
+    Reference(String),
+    Other,
+}
+
+/// Finds what a key names.
+struct FieldKey<'a, 'c> {
+    fields: &'a [Field],
+    expected: usize,
+    path: &'c str,
+}
+
+impl<'de> DeserializeSeed<'de> for FieldKey<'_, '_> {
+    type Value = Key;
 
     fn deserialize<D: de::Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
         json.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for FieldKey<'_> {
-    type Value = Option<usize>;
+impl Visitor<'_> for FieldKey<'_, '_> {
+    type Value = Key;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        if self.fields.get(self.expected).is_some_and(|field| field.name == key) {
-            return Ok(Some(self.expected));
+        if self.fields.get(self.expected).is_some_and(|field| self.path.is_empty() && field.name == key) {
+            return Ok(Key::Field(self.expected));
         }
         // A hand-written table may spell a name otherwise; SOQL does not mind.
-        Ok(self.fields.iter().position(|field| field.name.eq_ignore_ascii_case(key)))
+        let mut found = Key::Other;
+        for (at, field) in self.fields.iter().enumerate() {
+            match beyond(&field.name, self.path).and_then(|name| beyond(name, key)) {
+                Some("") => return Ok(Key::Field(at)),
+                Some(rest) if rest.starts_with('.') => found = Key::Reference(format!("{}{key}.", self.path)),
+                _ => {}
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -222,7 +222,7 @@ pub fn check_names(object: &str, fields: &[Field]) -> Result<()> {
             "Names of objects are made of letters, digits and underscores: check option \"object\" of the table.",
         ));
     }
-    match fields.iter().find(|field| !is_name(&field.name)) {
+    match fields.iter().find(|field| !field.name.split('.').all(is_name)) {
         Some(field) => Err(Error::new(Kind::UnknownField, format!("Salesforce has no field \"{}\"", field.name))
             .column(&field.name)
             .hint(

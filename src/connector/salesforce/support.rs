@@ -53,7 +53,10 @@ fn parts(predicate: &Predicate) -> Option<(&Field, Operator, Option<&Operand>)> 
 }
 
 fn has_currencies(object: &Object) -> bool {
-    object.fields.iter().any(|field| field.name.eq_ignore_ascii_case("CurrencyIsoCode"))
+    // Of other objects too, whose fields are named by a path.
+    let name =
+        |field: &Field| field.name.rsplit('.').next().is_some_and(|name| name.eq_ignore_ascii_case("CurrencyIsoCode"));
+    object.fields.iter().any(name)
 }
 
 /// Whether an operand, where it is known, is of the field's type.
@@ -137,7 +140,8 @@ fn groups(object: &Object, grouping: &Grouping) -> bool {
             family(field),
             Some(Family::Id | Family::Bool | Family::Int { .. } | Family::Date | Family::Instant | Family::Time)
         );
-        exact && field.capabilities.group
+        // A group names a field of another object without its path.
+        exact && field.capabilities.group && !field.name.contains('.')
     };
     let aggregate = |aggregate: &Aggregate| {
         let Some(field) = &aggregate.field else { return aggregate.function == Function::Count };
