@@ -14,6 +14,7 @@ mod node;
 mod options;
 mod plans;
 mod pushing;
+mod random_queries;
 mod retrying;
 mod secrets;
 mod settings;

@@ -13,7 +13,7 @@ pub use copy::Copy;
 pub use failure::Failure;
 pub use notices::Notices;
 pub use process::Process;
-pub use session::{Session, sorted};
+pub use session::{Row, Session, sorted};
 pub use world::World;
 pub use writes::{fields, fields_sent};
 

@@ -31,13 +31,13 @@ impl World {
     /// A database with the extension; no server yet.
     pub fn bare(config: Config) -> World {
         let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
-        World::build(config, turn)
+        World::build(config, turn, "")
     }
 
     /// The same, while no other test runs.
     pub fn bare_alone(config: Config) -> World {
         let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));
-        World::build(config, turn)
+        World::build(config, turn, "")
     }
 
     /// With a server `sf`, a user mapping, and contacts and accounts imported into the schema `salesforce`.
@@ -49,7 +49,13 @@ impl World {
         World::bare_alone(config).furnished()
     }
 
-    fn build(config: Config, turn: Turn) -> World {
+    /// A furnished one whose database is made with these words of CREATE DATABASE.
+    pub fn in_database(config: Config, words: &str) -> World {
+        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        World::build(config, turn, words).furnished()
+    }
+
+    fn build(config: Config, turn: Turn, database: &str) -> World {
         static COUNTER: AtomicU32 = AtomicU32::new(1);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let test = thread::current().name().unwrap_or("test").replace("::", "_");
@@ -59,7 +65,7 @@ impl World {
         let world = World { sandbox, name, password, _turn: turn };
         let mut postgres = world.as_superuser_in("postgres");
         postgres.run(&format!("CREATE ROLE \"{}\" LOGIN PASSWORD '{}'", world.name, world.password));
-        postgres.run(&format!("CREATE DATABASE \"{0}\" OWNER \"{0}\"", world.name));
+        postgres.run(&format!("CREATE DATABASE \"{0}\" OWNER \"{0}\" {database}", world.name));
         let mut admin = world.as_superuser();
         admin.run("CREATE EXTENSION sequin_fdw");
         admin.run(&format!("GRANT USAGE ON FOREIGN DATA WRAPPER sequin_fdw TO \"{}\"", world.name));

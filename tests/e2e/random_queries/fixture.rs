@@ -1,0 +1,158 @@
+//! What the queries are about: four objects that refer to each other, as foreign tables and as local copies, in a database of
+//! one collation.
+
+use crate::support::{Config, Copy, Session, World};
+
+const TABLES: &[(&str, &str)] = &[
+    ("Contact", "contact"),
+    ("Account", "account"),
+    ("Every_Type__c", "every_type__c"),
+    ("Opportunity", "opportunity"),
+];
+
+/// So many different values of a column are drawn from.
+const HELD: usize = 30;
+
+/// What can be done with a column's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// An id or a reference.
+    Key,
+    Text,
+    Number,
+    Whole,
+    Date,
+    Moment,
+    Time,
+    Flag,
+    /// A multi-select picklist: `text[]`.
+    Several,
+    Json,
+}
+
+pub struct Column {
+    pub name: String,
+    /// The API's name.
+    pub field: String,
+    pub ty: String,
+    pub class: Class,
+    /// The API can filter by it.
+    pub filter: bool,
+    /// The table that a reference leads to, if it is one of ours.
+    pub target: Option<&'static str>,
+    /// Some of its values as texts; the elements of lists.
+    pub held: Vec<String>,
+}
+
+pub struct Table {
+    pub name: &'static str,
+    pub object: &'static str,
+    pub columns: Vec<Column>,
+}
+
+/// A world whose objects are small and whose pages are smaller.
+pub fn world(database: &str, sandbox: impl FnOnce(Config) -> Config) -> World {
+    let config = Config::new()
+        .records("Contact", 150)
+        .records("Account", 40)
+        .records("Every_Type__c", 120)
+        .records("Opportunity", 60)
+        .page_size(50)
+        .switches(|switches| switches.uneven_pages = true);
+    let world = World::in_database(sandbox(config), database);
+    let mut session = world.connect();
+    for (_, table) in &TABLES[2..] {
+        world.import(&mut session, table);
+    }
+    world
+}
+
+/// Copies the tables, and looks at what they hold.
+pub fn tables(world: &World) -> Vec<Table> {
+    let mut session = Copy::of(world, TABLES).session;
+    TABLES
+        .iter()
+        .map(|(object, name)| {
+            let mut columns = columns(&mut session, name);
+            complete(&mut session, name, &columns);
+            for column in &mut columns {
+                column.held = held(&mut session, name, column);
+            }
+            Table { name, object, columns }
+        })
+        .collect()
+}
+
+fn columns(session: &mut Session, table: &str) -> Vec<Column> {
+    let option = |name: &str| {
+        format!(
+            "coalesce((SELECT option_value FROM pg_options_to_table(attfdwoptions) WHERE option_name = '{name}'), '')"
+        )
+    };
+    let rows = session.rows(&format!(
+        "SELECT attname, format_type(atttypid, atttypmod), {}, {}, {}, {} FROM pg_attribute \
+         WHERE attrelid = 'salesforce.{table}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        option("field"),
+        option("type"),
+        option("capabilities"),
+        option("references")
+    ));
+    rows.into_iter()
+        .map(|row| {
+            let mut row = row.into_iter().map(Option::unwrap_or_default);
+            let mut next = || row.next().unwrap_or_default();
+            let (name, ty, field, kind, capabilities, references) = (next(), next(), next(), next(), next(), next());
+            let target = references.split(' ').next().unwrap_or_default();
+            Column {
+                name,
+                field,
+                class: class(&ty, &kind),
+                ty,
+                filter: capabilities.contains("filter"),
+                target: TABLES.iter().find(|(object, _)| *object == target).map(|(_, table)| *table),
+                held: Vec::new(),
+            }
+        })
+        .collect()
+}
+
+fn class(ty: &str, kind: &str) -> Class {
+    match (ty, kind) {
+        (_, "id" | "reference") => Class::Key,
+        ("text", _) => Class::Text,
+        ("numeric", _) => Class::Number,
+        ("integer" | "bigint", _) => Class::Whole,
+        ("date", _) => Class::Date,
+        ("timestamp with time zone", _) => Class::Moment,
+        ("time without time zone", _) => Class::Time,
+        ("boolean", _) => Class::Flag,
+        ("text[]", _) => Class::Several,
+        ("jsonb", _) => Class::Json,
+        _ => panic!("no class for the type {ty} ({kind})"),
+    }
+}
+
+/// Gives the copy the columns that the dump lacks (compound values, which tests of types compare with their parts), all in the
+/// foreign table's order, so that `*` and whole rows mean the same.
+fn complete(session: &mut Session, table: &str, columns: &[Column]) {
+    let list = columns.iter().map(|column| {
+        let from = if column.class == Class::Json { "far" } else { "near" };
+        format!("{from}.\"{}\"", column.name)
+    });
+    session.run(&format!(
+        "CREATE TABLE local.whole AS SELECT {} FROM local.{table} AS near JOIN salesforce.{table} AS far USING (id)",
+        list.collect::<Vec<_>>().join(", ")
+    ));
+    session.run(&format!("DROP TABLE local.{table}; ALTER TABLE local.whole RENAME TO {table}; ANALYZE local.{table}"));
+}
+
+fn held(session: &mut Session, table: &str, column: &Column) -> Vec<String> {
+    let value = match column.class {
+        Class::Several => format!("unnest(\"{}\")", column.name),
+        _ => format!("\"{}\"::text", column.name),
+    };
+    session.column(&format!(
+        "SELECT value FROM (SELECT DISTINCT {value} AS value FROM local.{table}) AS part WHERE length(value) < 300 \
+         ORDER BY md5(value) LIMIT {HELD}"
+    ))
+}

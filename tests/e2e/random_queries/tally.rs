@@ -1,0 +1,97 @@
+//! Figures: how much ran, how it ended, which conditions were asked of the API.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+
+use super::condition::{Condition, Use};
+
+#[derive(Default)]
+pub struct Tally {
+    pub queries: usize,
+    pub executions: usize,
+    pub rows: usize,
+    /// Executions that fail on both sides, and how many of them with different codes.
+    pub errors: usize,
+    pub other_codes: usize,
+    /// With pushdown on, and off.
+    pub requests: [usize; 2],
+    /// By kind: conjuncts that SOQL can say, and those that it was asked.
+    conjuncts: BTreeMap<String, (usize, usize)>,
+}
+
+impl Tally {
+    /// Counts the conjuncts of a query whose plan is this.
+    pub fn count(&mut self, conjuncts: &[Condition], plan: &Value) {
+        let mut scans = Vec::new();
+        collect(plan, &mut scans);
+        for conjunct in conjuncts {
+            let Some(uses) = &conjunct.yes else { continue };
+            // Where another conjunct is about the same field, nobody can tell which one is asked.
+            let alone = uses.iter().all(|used| {
+                let others = conjuncts.iter().filter(|other| !std::ptr::eq(*other, conjunct));
+                !others.filter_map(|other| other.yes.as_ref()).any(|others| others.contains(used))
+            });
+            if !alone || uses.is_empty() {
+                continue;
+            }
+            let count = self.conjuncts.entry(conjunct.kind.clone()).or_default();
+            count.0 += 1;
+            if uses.iter().all(|used| is_asked(used, &scans)) {
+                count.1 += 1;
+            }
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} queries, {} executions, {} rows; {} fail on both sides, {} of them with different codes; {} requests, {} without pushdown",
+            self.queries, self.executions, self.rows, self.errors, self.other_codes, self.requests[0], self.requests[1]
+        )?;
+        let sum = self.conjuncts.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        let percent = |(all, asked): (usize, usize)| asked as f64 * 100.0 / all.max(1) as f64;
+        writeln!(f, "of {} conjuncts that SOQL can say, {} are pushed: {:.1} %", sum.0, sum.1, percent(sum))?;
+        for (kind, count) in &self.conjuncts {
+            writeln!(f, "  {kind:<24} {:>6} {:>6} {:>6.1} %", count.0, count.1, percent(*count))?;
+        }
+        Ok(())
+    }
+}
+
+/// One foreign scan of a plan.
+struct Scan {
+    /// None if it is more than one table.
+    alias: Option<String>,
+    query: String,
+}
+
+fn collect(plan: &Value, scans: &mut Vec<Scan>) {
+    match plan {
+        Value::Array(list) => list.iter().for_each(|part| collect(part, scans)),
+        Value::Object(node) => {
+            if let Some(query) = node.get("Remote Query").and_then(Value::as_str) {
+                let alias = node.get("Alias").and_then(Value::as_str).map(str::to_owned);
+                scans.push(Scan { alias, query: query.to_owned() });
+            }
+            node.values().for_each(|part| collect(part, scans));
+        }
+        _ => {}
+    }
+}
+
+/// Whether the remote query has a condition on a field. A table that is not scanned at all leaves nothing to ask.
+fn is_asked(used: &Use, scans: &[Scan]) -> bool {
+    let own: Vec<&Scan> = scans.iter().filter(|scan| scan.alias.as_deref() == Some(&used.alias)).collect();
+    let joined = || scans.iter().filter(|scan| scan.alias.is_none()).collect::<Vec<_>>();
+    let candidates = if own.is_empty() { joined() } else { own };
+    candidates.is_empty()
+        || candidates.iter().any(|scan| {
+            let asked = scan.query.split_once(" WHERE ").map_or("", |(_, filter)| filter);
+            let mut words = asked.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            scan.query.starts_with("nothing") || words.any(|word| word == used.field)
+        })
+}
