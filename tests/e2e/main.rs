@@ -18,6 +18,7 @@ mod random_queries;
 mod retrying;
 mod secrets;
 mod settings;
+mod snapshots;
 mod stats;
 mod support;
 mod tables;

@@ -1,0 +1,79 @@
+-- Multi-select picklists.
+SELECT id, languages__c FROM salesforce.contact WHERE 'English' = ANY (languages__c);
+--> Foreign Scan on salesforce.contact
+-->   Output: id, languages__c
+-->   Filter: ('English'::text = ANY (contact.languages__c))
+-->   Remote Query: SELECT Id, Languages__c FROM Contact
+--= 003RO000000EZajYAG | {English,Deutsch}
+--= 003RO000000EZalYAG | {English,Deutsch}
+--= 003RO000000EZamYAG | {English,Deutsch,Français,日本語}
+--= 003RO000000EZaoYAG | {English,Deutsch,Português}
+--= 003RO000000EZasYAG | {English}
+--= (110 rows)
+SELECT id, languages__c FROM salesforce.contact WHERE languages__c @> '{English,Deutsch}';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, languages__c
+-->   Filter: (contact.languages__c @> '{English,Deutsch}'::text[])
+-->   Remote Query: SELECT Id, Languages__c FROM Contact
+--= 003RO000000EZajYAG | {English,Deutsch}
+--= 003RO000000EZalYAG | {English,Deutsch}
+--= 003RO000000EZamYAG | {English,Deutsch,Français,日本語}
+--= 003RO000000EZaoYAG | {English,Deutsch,Português}
+--= 003RO000000EZayYAG | {English,Deutsch}
+--= (54 rows)
+SELECT id, languages__c FROM salesforce.contact WHERE languages__c && '{English,Deutsch}';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, languages__c
+-->   Filter: (contact.languages__c && '{English,Deutsch}'::text[])
+-->   Remote Query: SELECT Id, Languages__c FROM Contact
+--= 003RO000000EZaiYAG | {Deutsch,日本語,Português}
+--= 003RO000000EZajYAG | {English,Deutsch}
+--= 003RO000000EZalYAG | {English,Deutsch}
+--= 003RO000000EZamYAG | {English,Deutsch,Français,日本語}
+--= 003RO000000EZaoYAG | {English,Deutsch,Português}
+--= (173 rows)
+SELECT id, languages__c FROM salesforce.contact WHERE languages__c = '{English,Deutsch}';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, languages__c
+-->   Filter: (contact.languages__c = '{English,Deutsch}'::text[])
+-->   Remote Query: SELECT Id, Languages__c FROM Contact
+--= 003RO000000EZajYAG | {English,Deutsch}
+--= 003RO000000EZalYAG | {English,Deutsch}
+--= 003RO000000EZayYAG | {English,Deutsch}
+--= 003RO000000EZbNYAW | {English,Deutsch}
+--= 003RO000000EZbVYAW | {English,Deutsch}
+--= (15 rows)
+SELECT id, languages__c FROM salesforce.contact WHERE 'English' <> ALL (languages__c);
+--> Foreign Scan on salesforce.contact
+-->   Output: id, languages__c
+-->   Filter: ('English'::text <> ALL (contact.languages__c))
+-->   Remote Query: SELECT Id, Languages__c FROM Contact
+--= 003RO000000EZaiYAG | {Deutsch,日本語,Português}
+--= 003RO000000EZakYAG | {日本語}
+--= 003RO000000EZanYAG | {Français,日本語,Português}
+--= 003RO000000EZapYAG | {Deutsch}
+--= 003RO000000EZaqYAG | {Français}
+--= (155 rows)
+SELECT id FROM salesforce.contact WHERE languages__c IS NULL;
+--> Foreign Scan on salesforce.contact
+-->   Output: id
+-->   Filter: (contact.languages__c IS NULL)
+-->   Remote Query: SELECT Id, Languages__c FROM Contact
+--= 003RO000000EZatYAG
+--= 003RO000000EZavYAG
+--= 003RO000000EZb4YAG
+--= 003RO000000EZb7YAG
+--= 003RO000000EZb9YAG
+--= (35 rows)
+-- Nested values.
+SELECT id FROM salesforce.contact WHERE mailing_address ->> 'city' = 'Berlin';
+--> Foreign Scan on salesforce.contact
+-->   Output: id
+-->   Filter: ((contact.mailing_address ->> 'city'::text) = 'Berlin'::text)
+-->   Remote Query: SELECT Id, MailingAddress FROM Contact
+--= 003RO000000EZalYAG
+--= 003RO000000EZb5YAG
+--= 003RO000000EZb8YAG
+--= 003RO000000EZb9YAG
+--= 003RO000000EZbJYAW
+--= (38 rows)

@@ -1,0 +1,66 @@
+-- DELETE.
+DELETE FROM salesforce.contact WHERE account_id = '001RO000000EZaiYAG';
+--> Delete on salesforce.contact
+-->   ->  Foreign Delete on salesforce.contact
+-->         Remote Query: SELECT Id FROM Contact WHERE AccountId = '001RO000000EZaiYAG'
+-->         Remote Write: delete Contact, batch size 200
+--= ERROR 23503: the record is still referred to: Your attempt to delete Tim Ritchie could not be completed because it is associated with the following cases.: 0000000194
+DELETE FROM salesforce.contact WHERE last_name = 'Smith';
+--> Delete on salesforce.contact
+-->   Remote Write: delete Contact, batch size 200
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id
+-->         Filter: (contact.last_name = 'Smith'::text)
+-->         Remote Query: SELECT Id, LastName FROM Contact WHERE LastName = 'Smith'
+--= ERROR 23503: the record is still referred to: Your attempt to delete Anne-Marie Smith could not be completed because it is associated with the following cases.: 0000000235
+DELETE FROM salesforce.contact WHERE account_id = '001RO000000EZajYAG' RETURNING id;
+--> Delete on salesforce.contact
+-->   Output: id
+-->   Remote Write: delete Contact, batch size 200
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id, contact.*
+-->         Remote Query: SELECT Id FROM Contact WHERE AccountId = '001RO000000EZajYAG'
+--= ERROR 23503: the record is still referred to: Your attempt to delete Radia Smith could not be completed because it is associated with the following cases.: 0000000126
+DELETE FROM salesforce.contact AS c USING salesforce.account AS a WHERE a.id = c.account_id AND a.industry = 'Retail';
+--> Delete on salesforce.contact c
+-->   Remote Write: delete Contact, batch size 200
+-->   ->  Hash Join
+-->         Output: c.id, a.*
+-->         Hash Cond: (c.account_id = a.id)
+-->         ->  Foreign Scan on salesforce.contact c
+-->               Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_s…
+-->               Remote Query: SELECT Id, AccountId FROM Contact
+-->         ->  Hash
+-->               Output: a.*, a.id
+-->               ->  Foreign Scan on salesforce.account a
+-->                     Output: a.*, a.id
+-->                     Filter: (a.industry = 'Retail'::text)
+-->                     Remote Query: SELECT Id, IsDeleted, MasterRecordId, Name, Type, ParentId, BillingStreet, BillingCity, BillingState, BillingPostalCode, BillingCountry, BillingLatitude, BillingLongitude, BillingGeocodeAccuracy, BillingAddress, ShippingStreet, ShippingCity, ShippingState, ShippingPostalCode, ShippingCountry, ShippingLatitude, ShippingLongitude, ShippingGeocodeAccuracy, ShippingAddress, Phone, Website, Industry, AnnualRevenue, NumberOfEmployees, Description, Rating, OwnerId, AccountNumber, Active__c, ERP_Key__c, X2ndValue__c, Legacy_Code__c, CreatedDate, CreatedById, LastModifiedDate, LastModifiedById, SystemModstamp FROM Account WHERE Industry = 'Retail'
+--= ERROR 23503: the record is still referred to: Your attempt to delete Łukasz Allen could not be completed because it is associated with the following cases.: 0000000217
+WITH gone AS (DELETE FROM salesforce.contact WHERE do_not_call RETURNING id) SELECT count(*) FROM gone;
+--> Aggregate
+-->   Output: count(*)
+-->   CTE gone
+-->     ->  Delete on salesforce.contact
+-->           Output: contact.id
+-->           Remote Write: delete Contact, batch size 200
+-->           ->  Foreign Scan on salesforce.contact
+-->                 Output: contact.id, contact.*
+-->                 Remote Query: SELECT Id FROM Contact WHERE DoNotCall = TRUE
+-->   ->  CTE Scan on gone
+-->         Output: gone.id
+--= ERROR 23503: the record is still referred to: Your attempt to delete Edsger Dijkstra could not be completed because it is associated with the following cases.: 0000000105
+DELETE FROM salesforce.contact WHERE id = 'nonsense';
+--> Delete on salesforce.contact
+-->   ->  Foreign Delete on salesforce.contact
+-->         Remote Query: nothing: no record can match
+-->         Remote Write: delete Contact, batch size 200
+--= (0 rows)
+SELECT count(*) FROM salesforce.contact;
+--> Aggregate
+-->   Output: count(*)
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal_code,…
+-->         Remote Query: SELECT Id FROM Contact
+--= 300
+--= (1 row)

@@ -1,0 +1,281 @@
+-- Joins.
+SELECT c.id, a.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON a.id = c.account_id;
+--> Hash Join
+-->   Output: c.id, a.name
+-->   Hash Cond: (c.account_id = a.id)
+-->   ->  Foreign Scan on salesforce.contact c
+-->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
+-->         Remote Query: SELECT Id, AccountId FROM Contact
+-->   ->  Hash
+-->         Output: a.name, a.id
+-->         ->  Foreign Scan on salesforce.account a
+-->               Output: a.name, a.id
+-->               Remote Query: SELECT Id, Name FROM Account
+--= 003RO000000EZaiYAG | ACME Co
+--= 003RO000000EZajYAG | Umbrella S.A.
+--= 003RO000000EZakYAG | 100% Pure Holdings
+--= 003RO000000EZalYAG | Zebra Ltd
+--= 003RO000000EZanYAG | Tyrell  Ltd
+--= (278 rows)
+SELECT c.id, a.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON a.id = c.account_id WHERE a.industry = 'Banking' AND c.score__c > 0;
+--> Hash Join
+-->   Output: c.id, a.name
+-->   Hash Cond: (c.account_id = a.id)
+-->   ->  Foreign Scan on salesforce.contact c
+-->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
+-->         Remote Query: SELECT Id, AccountId FROM Contact WHERE Score__c > 0
+-->   ->  Hash
+-->         Output: a.name, a.id
+-->         ->  Foreign Scan on salesforce.account a
+-->               Output: a.name, a.id
+-->               Filter: (a.industry = 'Banking'::text)
+-->               Remote Query: SELECT Id, Name, Industry FROM Account WHERE Industry = 'Banking'
+--= 003RO000000EZasYAG | zebra LLC
+--= 003RO000000EZaxYAG |  Soylent S.A.
+--= 003RO000000EZbGYAW | ACME S.A.
+--= 003RO000000EZbTYAW | Stark "Industries" GmbH
+--= 003RO000000EZbXYAW |  Soylent S.A.
+--= (27 rows)
+SELECT c.id, a.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON a.id = c.account_id WHERE c.id = '003RO000000EZaiYAG';
+--> Hash Join
+-->   Output: c.id, a.name
+-->   Hash Cond: (a.id = c.account_id)
+-->   ->  Foreign Scan on salesforce.account a
+-->         Output: a.id, a.is_deleted, a.master_record_id, a.name, a.type, a.parent_id, a.billing_street, a.billing_city, a.billing_state, a.billing_post…
+-->         Remote Query: SELECT Id, Name FROM Account
+-->   ->  Hash
+-->         Output: c.id, c.account_id
+-->         ->  Foreign Scan on salesforce.contact c
+-->               Output: c.id, c.account_id
+-->               Remote Query: SELECT Id, AccountId FROM Contact WHERE Id = '003RO000000EZaiYAG'
+--= 003RO000000EZaiYAG | ACME Co
+--= (1 row)
+SELECT c.id, a.name FROM salesforce.contact AS c LEFT JOIN salesforce.account AS a ON a.id = c.account_id;
+--> Hash Left Join
+-->   Output: c.id, a.name
+-->   Hash Cond: (c.account_id = a.id)
+-->   ->  Foreign Scan on salesforce.contact c
+-->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
+-->         Remote Query: SELECT Id, AccountId FROM Contact
+-->   ->  Hash
+-->         Output: a.name, a.id
+-->         ->  Foreign Scan on salesforce.account a
+-->               Output: a.name, a.id
+-->               Remote Query: SELECT Id, Name FROM Account
+--= 003RO000000EZaiYAG | ACME Co
+--= 003RO000000EZajYAG | Umbrella S.A.
+--= 003RO000000EZakYAG | 100% Pure Holdings
+--= 003RO000000EZalYAG | Zebra Ltd
+--= 003RO000000EZamYAG | NULL
+--= (300 rows)
+SELECT c.id, a.name FROM salesforce.contact AS c LEFT JOIN salesforce.account AS a ON a.id = c.account_id AND a.active__c;
+--> Hash Left Join
+-->   Output: c.id, a.name
+-->   Hash Cond: (c.account_id = a.id)
+-->   ->  Foreign Scan on salesforce.contact c
+-->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
+-->         Remote Query: SELECT Id, AccountId FROM Contact
+-->   ->  Hash
+-->         Output: a.name, a.id
+-->         ->  Foreign Scan on salesforce.account a
+-->               Output: a.name, a.id
+-->               Remote Query: SELECT Id, Name FROM Account WHERE Active__c = TRUE
+--= 003RO000000EZaiYAG | ACME Co
+--= 003RO000000EZajYAG | Umbrella S.A.
+--= 003RO000000EZakYAG | NULL
+--= 003RO000000EZalYAG | Zebra Ltd
+--= 003RO000000EZamYAG | NULL
+--= (300 rows)
+SELECT a.id, c.id FROM salesforce.contact AS c FULL JOIN salesforce.account AS a ON a.id = c.account_id;
+--> Hash Full Join
+-->   Output: a.id, c.id
+-->   Hash Cond: (c.account_id = a.id)
+-->   ->  Foreign Scan on salesforce.contact c
+-->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
+-->         Remote Query: SELECT Id, AccountId FROM Contact
+-->   ->  Hash
+-->         Output: a.id
+-->         ->  Foreign Scan on salesforce.account a
+-->               Output: a.id
+-->               Remote Query: SELECT Id FROM Account
+--= 001RO000000EZaiYAG | 003RO000000EZanYAG
+--= 001RO000000EZaiYAG | 003RO000000EZb3YAG
+--= 001RO000000EZaiYAG | 003RO000000EZbJYAW
+--= 001RO000000EZaiYAG | 003RO000000EZbWYAW
+--= 001RO000000EZaiYAG | 003RO000000EZbZYAW
+--= (300 rows)
+SELECT c.id, a.name, p.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON a.id = c.account_id JOIN salesforce.account AS p ON p.id = a.parent_id;
+--> Hash Join
+-->   Output: c.id, a.name, p.name
+-->   Hash Cond: (c.account_id = a.id)
+-->   ->  Foreign Scan on salesforce.contact c
+-->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
+-->         Remote Query: SELECT Id, AccountId FROM Contact
+-->   ->  Hash
+-->         Output: a.name, a.id, p.name
+-->         ->  Hash Join
+-->               Output: a.name, a.id, p.name
+-->               Hash Cond: (a.parent_id = p.id)
+-->               ->  Foreign Scan on salesforce.account a
+-->                     Output: a.id, a.is_deleted, a.master_record_id, a.name, a.type, a.parent_id, a.billing_street, a.billing_city, a.billing_state, a.…
+-->                     Remote Query: SELECT Id, Name, ParentId FROM Account
+-->               ->  Hash
+-->                     Output: p.name, p.id
+-->                     ->  Foreign Scan on salesforce.account p
+-->                           Output: p.name, p.id
+-->                           Remote Query: SELECT Id, Name FROM Account
+--= 003RO000000EZaiYAG | ACME Co | Acme Group
+--= 003RO000000EZakYAG | 100% Pure Holdings | Globex Co
+--= 003RO000000EZanYAG | Tyrell  Ltd | Globex Co
+--= 003RO000000EZaoYAG | Globex Co | Globex Ltd
+--= 003RO000000EZapYAG | Vehement S.A. | Tyrell  S.A.
+--= (95 rows)
+SELECT c.id, b.id FROM salesforce.contact AS c JOIN salesforce.contact AS b ON b.id = c.reports_to_id;
+--> Hash Join
+-->   Output: c.id, b.id
+-->   Hash Cond: (c.reports_to_id = b.id)
+-->   ->  Foreign Scan on salesforce.contact c
+-->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
+-->         Remote Query: SELECT Id, ReportsToId FROM Contact
+-->   ->  Hash
+-->         Output: b.id
+-->         ->  Foreign Scan on salesforce.contact b
+-->               Output: b.id
+-->               Remote Query: SELECT Id FROM Contact
+--= 003RO000000EZaiYAG | 003RO000000EZdTYAW
+--= 003RO000000EZalYAG | 003RO000000EZeRYAW
+--= 003RO000000EZaoYAG | 003RO000000EZbqYAG
+--= 003RO000000EZapYAG | 003RO000000EZbTYAW
+--= 003RO000000EZauYAG | 003RO000000EZdEYAW
+--= (103 rows)
+SELECT id FROM salesforce.contact WHERE account_id IN (SELECT id FROM salesforce.account WHERE industry = 'Banking');
+--> Hash Semi Join
+-->   Output: contact.id
+-->   Hash Cond: (contact.account_id = account.id)
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: contact.id, contact.is_deleted, contact.account_id, contact.last_name, contact.first_name, contact.salutation, contact.name, contact.m…
+-->         Remote Query: SELECT Id, AccountId FROM Contact
+-->   ->  Hash
+-->         Output: account.id
+-->         ->  Foreign Scan on salesforce.account
+-->               Output: account.id
+-->               Filter: (account.industry = 'Banking'::text)
+-->               Remote Query: SELECT Id, Industry FROM Account WHERE Industry = 'Banking'
+--= 003RO000000EZaoYAG
+--= 003RO000000EZapYAG
+--= 003RO000000EZasYAG
+--= 003RO000000EZaxYAG
+--= 003RO000000EZb1YAG
+--= (43 rows)
+SELECT id FROM salesforce.account WHERE NOT EXISTS (SELECT FROM salesforce.contact WHERE account_id = account.id);
+--> Hash Anti Join
+-->   Output: account.id
+-->   Hash Cond: (account.id = contact.account_id)
+-->   ->  Foreign Scan on salesforce.account
+-->         Output: account.id, account.is_deleted, account.master_record_id, account.name, account.type, account.parent_id, account.billing_street, accou…
+-->         Remote Query: SELECT Id FROM Account
+-->   ->  Hash
+-->         Output: contact.account_id
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: contact.account_id
+-->               Remote Query: SELECT AccountId FROM Contact
+--= (0 rows)
+SELECT id FROM salesforce.contact WHERE account_id NOT IN (SELECT id FROM salesforce.account WHERE active__c);
+--> Foreign Scan on salesforce.contact
+-->   Output: contact.id
+-->   Filter: (NOT (hashed SubPlan 1))
+-->   Remote Query: SELECT Id, AccountId FROM Contact
+-->   SubPlan 1
+-->     ->  Foreign Scan on salesforce.account
+-->           Output: account.id
+-->           Remote Query: SELECT Id FROM Account WHERE Active__c = TRUE
+--= 003RO000000EZakYAG
+--= 003RO000000EZb8YAG
+--= 003RO000000EZbMYAW
+--= 003RO000000EZbNYAW
+--= 003RO000000EZbVYAW
+--= (47 rows)
+SELECT a.id, c.id FROM salesforce.account AS a CROSS JOIN LATERAL (SELECT id FROM salesforce.contact WHERE account_id = a.id ORDER BY id LIMIT 1) AS c;
+--> Nested Loop
+-->   Output: a.id, contact.id
+-->   ->  Foreign Scan on salesforce.account a
+-->         Output: a.id, a.is_deleted, a.master_record_id, a.name, a.type, a.parent_id, a.billing_street, a.billing_city, a.billing_state, a.billing_post…
+-->         Remote Query: SELECT Id FROM Account
+-->   ->  Limit
+-->         Output: contact.id
+-->         ->  Sort
+-->               Output: contact.id
+-->               Sort Key: contact.id
+-->               ->  Foreign Scan on salesforce.contact
+-->                     Output: contact.id
+-->                     Remote Query: SELECT Id FROM Contact WHERE AccountId = $1
+--= 001RO000000EZaiYAG | 003RO000000EZanYAG
+--= 001RO000000EZajYAG | 003RO000000EZb9YAG
+--= 001RO000000EZakYAG | 003RO000000EZb2YAG
+--= 001RO000000EZalYAG | 003RO000000EZakYAG
+--= 001RO000000EZamYAG | 003RO000000EZbTYAW
+--= (40 rows)
+SELECT a.industry, count(*) FROM salesforce.contact AS c JOIN salesforce.account AS a ON a.id = c.account_id GROUP BY a.industry;
+--> GroupAggregate
+-->   Output: a.industry, count(*)
+-->   Group Key: a.industry
+-->   ->  Sort
+-->         Output: a.industry
+-->         Sort Key: a.industry
+-->         ->  Hash Join
+-->               Output: a.industry
+-->               Hash Cond: (c.account_id = a.id)
+-->               ->  Foreign Scan on salesforce.contact c
+-->                     Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mai…
+-->                     Remote Query: SELECT AccountId FROM Contact
+-->               ->  Hash
+-->                     Output: a.industry, a.id
+-->                     ->  Foreign Scan on salesforce.account a
+-->                           Output: a.industry, a.id
+-->                           Remote Query: SELECT Id, Industry FROM Account
+--= Agriculture | 23
+--= Banking | 43
+--= Biotechnology | 54
+--= Energy | 46
+--= NULL | 19
+--= (8 rows)
+-- With a local table.
+CREATE TABLE chosen (id text PRIMARY KEY);
+INSERT INTO chosen VALUES ('001RO000000EZaiYAG'), ('001RO000000EZajYAG');
+--> Insert on public.chosen
+-->   ->  Values Scan on "*VALUES*"
+-->         Output: "*VALUES*".column1
+--= (2 rows)
+SELECT c.id, c.account_id FROM chosen JOIN salesforce.contact AS c ON c.account_id = chosen.id;
+--> Hash Join
+-->   Output: c.id, c.account_id
+-->   Inner Unique: true
+-->   Hash Cond: (c.account_id = chosen.id)
+-->   ->  Foreign Scan on salesforce.contact c
+-->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
+-->         Remote Query: SELECT Id, AccountId FROM Contact
+-->   ->  Hash
+-->         Output: chosen.id
+-->         ->  Seq Scan on public.chosen
+-->               Output: chosen.id
+--= 003RO000000EZanYAG | 001RO000000EZaiYAG
+--= 003RO000000EZb3YAG | 001RO000000EZaiYAG
+--= 003RO000000EZb9YAG | 001RO000000EZajYAG
+--= 003RO000000EZbIYAW | 001RO000000EZajYAG
+--= 003RO000000EZbJYAW | 001RO000000EZaiYAG
+--= (34 rows)
+-- Together.
+SELECT id FROM salesforce.account WHERE active__c UNION ALL SELECT id FROM salesforce.contact WHERE do_not_call;
+--> Append
+-->   ->  Foreign Scan on salesforce.account
+-->         Output: account.id
+-->         Remote Query: SELECT Id FROM Account WHERE Active__c = TRUE
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: contact.id
+-->         Remote Query: SELECT Id FROM Contact WHERE DoNotCall = TRUE
+--= 001RO000000EZaiYAG
+--= 001RO000000EZajYAG
+--= 001RO000000EZakYAG
+--= 001RO000000EZamYAG
+--= 001RO000000EZanYAG
+--= (53 rows)

@@ -1,0 +1,124 @@
+-- LIMIT and OFFSET.
+SELECT id FROM salesforce.contact WHERE account_id = '001RO000000EZaiYAG' LIMIT 3;
+--> Foreign Scan on salesforce.contact
+-->   Output: id
+-->   Remote Query: SELECT Id FROM Contact WHERE AccountId = '001RO000000EZaiYAG' LIMIT 3
+--= 003RO000000EZanYAG
+--= 003RO000000EZb3YAG
+--= 003RO000000EZbJYAW
+--= (3 rows)
+SELECT id FROM salesforce.contact WHERE score__c > 0 LIMIT 3 OFFSET 2;
+--> Limit
+-->   Output: id
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id
+-->         Remote Query: SELECT Id FROM Contact WHERE Score__c > 0
+--= 003RO000000EZarYAG
+--= 003RO000000EZasYAG
+--= 003RO000000EZatYAG
+--= (3 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name = 'Smith' LIMIT 3;
+--> Limit
+-->   Output: id, last_name
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id, last_name
+-->         Filter: (contact.last_name = 'Smith'::text)
+-->         Remote Query: SELECT Id, LastName FROM Contact WHERE LastName = 'Smith'
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZboYAG | Smith
+--= (3 rows)
+SELECT id, created_date FROM salesforce.contact ORDER BY created_date LIMIT 3;
+--> Limit
+-->   Output: id, created_date
+-->   ->  Sort
+-->         Output: id, created_date
+-->         Sort Key: contact.created_date
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: id, created_date
+-->               Remote Query: SELECT Id, CreatedDate FROM Contact
+--= 003RO000000EZdhYAG | 2015-01-06 08:07:53+00
+--= 003RO000000EZeyYAG | 2015-01-08 17:19:19+00
+--= 003RO000000EZeuYAG | 2015-01-10 11:33:27+00
+--= (3 rows)
+SELECT id, created_date FROM salesforce.contact ORDER BY created_date DESC, id LIMIT 3 OFFSET 2;
+--> Limit
+-->   Output: id, created_date
+-->   ->  Sort
+-->         Output: id, created_date
+-->         Sort Key: contact.created_date DESC, contact.id
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: id, created_date
+-->               Remote Query: SELECT Id, CreatedDate FROM Contact
+--= 003RO000000EZc5YAG | 2024-02-26 23:25:10+00
+--= 003RO000000EZeoYAG | 2024-02-14 23:18:08+00
+--= 003RO000000EZdWYAW | 2024-02-14 02:44:43+00
+--= (3 rows)
+SELECT id, last_name FROM salesforce.contact ORDER BY last_name, id LIMIT 3;
+--> Limit
+-->   Output: id, last_name
+-->   ->  Sort
+-->         Output: id, last_name
+-->         Sort Key: contact.last_name, contact.id
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: id, last_name
+-->               Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZcDYAW | 100%
+--= 003RO000000EZccYAG | 100%
+--= 003RO000000EZd5YAG | 100%
+--= (3 rows)
+SELECT birthdate FROM salesforce.contact ORDER BY birthdate FETCH FIRST 3 ROWS WITH TIES;
+--> Limit
+-->   Output: birthdate
+-->   ->  Sort
+-->         Output: birthdate
+-->         Sort Key: contact.birthdate
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: birthdate
+-->               Remote Query: SELECT Birthdate FROM Contact
+--= 1700-01-01
+--= 1700-01-01
+--= 1700-01-01
+--= 1700-01-01
+--= 1700-01-01
+--= (7 rows)
+SELECT id FROM salesforce.contact ORDER BY created_date LIMIT 3 FOR UPDATE;
+--> Limit
+-->   Output: id, created_date, contact.*
+-->   ->  LockRows
+-->         Output: id, created_date, contact.*
+-->         ->  Sort
+-->               Output: id, created_date, contact.*
+-->               Sort Key: contact.created_date
+-->               ->  Foreign Scan on salesforce.contact
+-->                     Output: id, created_date, contact.*
+-->                     Remote Query: SELECT Id, IsDeleted, AccountId, LastName, FirstName, Salutation, Name, MailingStreet, MailingCity, MailingState, MailingPostalCode, MailingCountry, MailingLatitude, MailingLongitude, MailingGeocodeAccuracy, MailingAddress, Phone, MobilePhone, ReportsToId, Email, Title, Department, LeadSource, Birthdate, Description, OwnerId, HasOptedOutOfEmail, DoNotCall, Level__c, Languages__c, ERP_Key__c, Score__c, CreatedDate, CreatedById, LastModifiedDate, LastModifiedById, SystemModstamp FROM Contact
+--= 003RO000000EZdhYAG
+--= 003RO000000EZeyYAG
+--= 003RO000000EZeuYAG
+--= (3 rows)
+SELECT id, generate_series(1, 2) FROM salesforce.contact WHERE score__c > 0 LIMIT 3;
+--> Limit
+-->   Output: id, (generate_series(1, 2))
+-->   ->  ProjectSet
+-->         Output: id, generate_series(1, 2)
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal…
+-->               Remote Query: SELECT Id FROM Contact WHERE Score__c > 0
+--= 003RO000000EZajYAG | 1
+--= 003RO000000EZajYAG | 2
+--= 003RO000000EZalYAG | 1
+--= (3 rows)
+SELECT id FROM salesforce.contact LIMIT 0;
+--> Foreign Scan on salesforce.contact
+-->   Output: id
+-->   Remote Query: nothing: no record can match
+--= (0 rows)
+SELECT count(*) FROM (SELECT id FROM salesforce.contact WHERE do_not_call LIMIT 7) AS part;
+--> Aggregate
+-->   Output: count(*)
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: NULL::text
+-->         Remote Query: SELECT Id FROM Contact WHERE DoNotCall = TRUE LIMIT 7
+--= 7
+--= (1 row)

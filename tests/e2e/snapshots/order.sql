@@ -1,0 +1,108 @@
+-- ORDER BY.
+SELECT id, created_date FROM salesforce.contact ORDER BY created_date;
+--> Sort
+-->   Output: id, created_date
+-->   Sort Key: contact.created_date
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id, created_date
+-->         Remote Query: SELECT Id, CreatedDate FROM Contact
+--= 003RO000000EZdhYAG | 2015-01-06 08:07:53+00
+--= 003RO000000EZeyYAG | 2015-01-08 17:19:19+00
+--= 003RO000000EZeuYAG | 2015-01-10 11:33:27+00
+--= 003RO000000EZb2YAG | 2015-01-12 02:22:43+00
+--= 003RO000000EZfJYAW | 2015-02-03 22:44:56+00
+--= (300 rows)
+SELECT id, score__c FROM salesforce.contact ORDER BY score__c DESC NULLS LAST, id;
+--> Sort
+-->   Output: id, score__c
+-->   Sort Key: contact.score__c DESC NULLS LAST, contact.id
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id, score__c
+-->         Remote Query: SELECT Id, Score__c FROM Contact
+--= 003RO000000EZccYAG | 999999999999.999999
+--= 003RO000000EZciYAG | 999999999999.999999
+--= 003RO000000EZcmYAG | 999999999999.999999
+--= 003RO000000EZctYAG | 999999999999.999999
+--= 003RO000000EZdFYAW | 999999999999.999999
+--= (300 rows)
+SELECT id, birthdate FROM salesforce.contact ORDER BY birthdate NULLS FIRST, id;
+--> Sort
+-->   Output: id, birthdate
+-->   Sort Key: contact.birthdate NULLS FIRST, contact.id
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id, birthdate
+-->         Remote Query: SELECT Id, Birthdate FROM Contact
+--= 003RO000000EZajYAG | NULL
+--= 003RO000000EZapYAG | NULL
+--= 003RO000000EZbGYAW | NULL
+--= 003RO000000EZbPYAW | NULL
+--= 003RO000000EZbgYAG | NULL
+--= (300 rows)
+SELECT id FROM salesforce.contact ORDER BY id DESC;
+--> Sort
+-->   Output: id
+-->   Sort Key: contact.id DESC
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id
+-->         Remote Query: SELECT Id FROM Contact
+--= 003RO000000EZfXYAW
+--= 003RO000000EZfWYAW
+--= 003RO000000EZfVYAW
+--= 003RO000000EZfUYAW
+--= 003RO000000EZfTYAW
+--= (300 rows)
+SELECT id, last_name FROM salesforce.contact ORDER BY last_name, id;
+--> Sort
+-->   Output: id, last_name
+-->   Sort Key: contact.last_name, contact.id
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id, last_name
+-->         Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZcDYAW | 100%
+--= 003RO000000EZccYAG | 100%
+--= 003RO000000EZd5YAG | 100%
+--= 003RO000000EZdyYAG | 100%
+--= 003RO000000EZe6YAG | 100%
+--= (300 rows)
+SELECT id, do_not_call FROM salesforce.contact ORDER BY do_not_call DESC, id;
+--> Sort
+-->   Output: id, do_not_call
+-->   Sort Key: contact.do_not_call DESC, contact.id
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id, do_not_call
+-->         Remote Query: SELECT Id, DoNotCall FROM Contact
+--= 003RO000000EZbRYAW | t
+--= 003RO000000EZbTYAW | t
+--= 003RO000000EZbxYAG | t
+--= 003RO000000EZcRYAW | t
+--= 003RO000000EZcTYAW | t
+--= (300 rows)
+SELECT id, score__c FROM salesforce.contact ORDER BY abs(score__c), id;
+--> Sort
+-->   Output: id, score__c, (abs(score__c))
+-->   Sort Key: (abs(contact.score__c)), contact.id
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id, score__c, abs(score__c)
+-->         Remote Query: SELECT Id, Score__c FROM Contact
+--= 003RO000000EZapYAG | 0.0
+--= 003RO000000EZauYAG | 0.0
+--= 003RO000000EZavYAG | 0.0
+--= 003RO000000EZbAYAW | 0.0
+--= 003RO000000EZbHYAW | 0.0
+--= (300 rows)
+SELECT DISTINCT lead_source FROM salesforce.contact ORDER BY lead_source;
+--> Sort
+-->   Output: lead_source
+-->   Sort Key: contact.lead_source
+-->   ->  HashAggregate
+-->         Output: lead_source
+-->         Group Key: contact.lead_source
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal…
+-->               Remote Query: SELECT LeadSource FROM Contact
+--= Other
+--= Partner Referral
+--= Phone Inquiry
+--= Purchased List
+--= Web
+--= (6 rows)

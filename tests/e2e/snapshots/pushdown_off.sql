@@ -1,0 +1,76 @@
+-- The same rows at a higher price.
+SET sequin_fdw.pushdown = off;
+SELECT id FROM salesforce.contact WHERE account_id = '001RO000000EZaiYAG' AND score__c > 0;
+--> Foreign Scan on salesforce.contact
+-->   Output: id
+-->   Filter: ((contact.score__c > '0'::numeric) AND (contact.account_id = '001RO000000EZaiYAG'::text))
+-->   Remote Query: SELECT Id, AccountId, Score__c FROM Contact
+--= 003RO000000EZbJYAW
+--= 003RO000000EZbWYAW
+--= 003RO000000EZc5YAG
+--= 003RO000000EZcLYAW
+--= 003RO000000EZcbYAG
+--= (12 rows)
+SELECT id FROM salesforce.contact WHERE score__c > 0 LIMIT 3;
+--> Limit
+-->   Output: id
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id
+-->         Filter: (contact.score__c > '0'::numeric)
+-->         Remote Query: SELECT Id, Score__c FROM Contact
+--= 003RO000000EZajYAG
+--= 003RO000000EZalYAG
+--= 003RO000000EZarYAG
+--= (3 rows)
+SELECT id, created_date FROM salesforce.contact ORDER BY created_date LIMIT 3;
+--> Limit
+-->   Output: id, created_date
+-->   ->  Sort
+-->         Output: id, created_date
+-->         Sort Key: contact.created_date
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: id, created_date
+-->               Remote Query: SELECT Id, CreatedDate FROM Contact
+--= 003RO000000EZdhYAG | 2015-01-06 08:07:53+00
+--= 003RO000000EZeyYAG | 2015-01-08 17:19:19+00
+--= 003RO000000EZeuYAG | 2015-01-10 11:33:27+00
+--= (3 rows)
+SELECT account_id, count(*) FROM salesforce.contact GROUP BY account_id;
+--> HashAggregate
+-->   Output: account_id, count(*)
+-->   Group Key: contact.account_id
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal_code,…
+-->         Remote Query: SELECT AccountId FROM Contact
+--= 001RO000000EZaiYAG | 24
+--= 001RO000000EZajYAG | 10
+--= 001RO000000EZakYAG | 10
+--= 001RO000000EZalYAG | 5
+--= 001RO000000EZamYAG | 6
+--= (41 rows)
+SELECT c.id, a.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON a.id = c.account_id;
+--> Hash Join
+-->   Output: c.id, a.name
+-->   Hash Cond: (c.account_id = a.id)
+-->   ->  Foreign Scan on salesforce.contact c
+-->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
+-->         Remote Query: SELECT Id, AccountId FROM Contact
+-->   ->  Hash
+-->         Output: a.name, a.id
+-->         ->  Foreign Scan on salesforce.account a
+-->               Output: a.name, a.id
+-->               Remote Query: SELECT Id, Name FROM Account
+--= 003RO000000EZaiYAG | ACME Co
+--= 003RO000000EZajYAG | Umbrella S.A.
+--= 003RO000000EZakYAG | 100% Pure Holdings
+--= 003RO000000EZalYAG | Zebra Ltd
+--= 003RO000000EZanYAG | Tyrell  Ltd
+--= (278 rows)
+UPDATE salesforce.contact SET title = 'x' WHERE account_id = '001RO000000EZaiYAG';
+--> Update on salesforce.contact
+-->   Remote Write: update Contact, batch size 200
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: 'x'::text, id, contact.*
+-->         Filter: (contact.account_id = '001RO000000EZaiYAG'::text)
+-->         Remote Query: SELECT Id, AccountId, Title FROM Contact
+--= (24 rows)

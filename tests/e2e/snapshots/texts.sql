@@ -1,0 +1,253 @@
+-- Texts: the API ignores case, so Postgres tests the rows again.
+SELECT id, last_name FROM salesforce.contact WHERE last_name = 'Smith';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name = 'Smith'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName = 'Smith'
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZboYAG | Smith
+--= 003RO000000EZbpYAG | Smith
+--= 003RO000000EZcUYAW | Smith
+--= (10 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name <> 'Smith';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name <> 'Smith'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZaiYAG | O'Brien
+--= 003RO000000EZajYAG | Under_score
+--= 003RO000000EZakYAG | Nguyễn
+--= 003RO000000EZalYAG | Liskov
+--= 003RO000000EZamYAG | Nguyễn
+--= (290 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name IN ('Smith', 'O''Brien', 'Back\slash');
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name = ANY ('{Smith,O''Brien,"Back\\slash"}'::text[]))
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName IN ('Smith','O\'Brien','Back\\slash')
+--= 003RO000000EZaiYAG | O'Brien
+--= 003RO000000EZapYAG | O'Brien
+--= 003RO000000EZaqYAG | Back\slash
+--= 003RO000000EZawYAG | Back\slash
+--= 003RO000000EZb1YAG | Back\slash
+--= (42 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name = ANY ('{Smith,smith}');
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name = ANY ('{Smith,smith}'::text[]))
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName IN ('Smith','smith')
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbEYAW | smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZbZYAW | smith
+--= 003RO000000EZboYAG | Smith
+--= (20 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name NOT IN ('Smith', 'smith');
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name <> ALL ('{Smith,smith}'::text[]))
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZaiYAG | O'Brien
+--= 003RO000000EZajYAG | Under_score
+--= 003RO000000EZakYAG | Nguyễn
+--= 003RO000000EZalYAG | Liskov
+--= 003RO000000EZamYAG | Nguyễn
+--= (280 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name < 'B';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name < 'B'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZaxYAG | Allen
+--= 003RO000000EZbDYAW | Allen
+--= 003RO000000EZbiYAG | Allen
+--= 003RO000000EZblYAG | Allen
+--= 003RO000000EZc1YAG | Allen
+--= (25 rows)
+SELECT id, lead_source FROM salesforce.contact WHERE lead_source = 'Web';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, lead_source
+-->   Filter: (contact.lead_source = 'Web'::text)
+-->   Remote Query: SELECT Id, LeadSource FROM Contact WHERE LeadSource = 'Web'
+--= 003RO000000EZakYAG | Web
+--= 003RO000000EZalYAG | Web
+--= 003RO000000EZavYAG | Web
+--= 003RO000000EZbAYAW | Web
+--= 003RO000000EZbEYAW | Web
+--= (54 rows)
+SELECT id FROM salesforce.contact WHERE first_name = '';
+--> Foreign Scan on salesforce.contact
+-->   Output: id
+-->   Filter: (contact.first_name = ''::text)
+-->   Remote Query: nothing: no record can match
+--= (0 rows)
+SELECT id FROM salesforce.contact WHERE first_name <> '';
+--> Foreign Scan on salesforce.contact
+-->   Output: id
+-->   Filter: (contact.first_name <> ''::text)
+-->   Remote Query: SELECT Id, FirstName FROM Contact
+--= 003RO000000EZaiYAG
+--= 003RO000000EZajYAG
+--= 003RO000000EZakYAG
+--= 003RO000000EZamYAG
+--= 003RO000000EZanYAG
+--= (271 rows)
+-- Patterns.
+SELECT id, last_name FROM salesforce.contact WHERE last_name LIKE 'Sm%';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name ~~ 'Sm%'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZboYAG | Smith
+--= 003RO000000EZbpYAG | Smith
+--= 003RO000000EZcUYAW | Smith
+--= (10 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name LIKE '%\%';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name ~~ '%\%'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZcDYAW | 100%
+--= 003RO000000EZccYAG | 100%
+--= 003RO000000EZd5YAG | 100%
+--= 003RO000000EZdyYAG | 100%
+--= 003RO000000EZe6YAG | 100%
+--= (11 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name NOT LIKE 'Sm%';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name !~~ 'Sm%'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZaiYAG | O'Brien
+--= 003RO000000EZajYAG | Under_score
+--= 003RO000000EZakYAG | Nguyễn
+--= 003RO000000EZalYAG | Liskov
+--= 003RO000000EZamYAG | Nguyễn
+--= (290 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name ILIKE 'sm_th';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name ~~* 'sm_th'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZb3YAG | SMITH
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbEYAW | smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZbYYAW | SMITH
+--= (29 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name NOT ILIKE '%s%';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name !~~* '%s%'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZaiYAG | O'Brien
+--= 003RO000000EZakYAG | Nguyễn
+--= 003RO000000EZamYAG | Nguyễn
+--= 003RO000000EZanYAG | Ritchie
+--= 003RO000000EZaoYAG | Turing
+--= (201 rows)
+SELECT id, last_name FROM salesforce.contact WHERE starts_with(last_name, 'Sm');
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: starts_with(contact.last_name, 'Sm'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZboYAG | Smith
+--= 003RO000000EZbpYAG | Smith
+--= 003RO000000EZcUYAW | Smith
+--= (10 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name ^@ 'Sm';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name ^@ 'Sm'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZboYAG | Smith
+--= 003RO000000EZbpYAG | Smith
+--= 003RO000000EZcUYAW | Smith
+--= (10 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name ~ '^Sm';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name ~ '^Sm'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZboYAG | Smith
+--= 003RO000000EZbpYAG | Smith
+--= 003RO000000EZcUYAW | Smith
+--= (10 rows)
+-- Folded.
+SELECT id, last_name FROM salesforce.contact WHERE lower(last_name) = 'smith';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (lower(contact.last_name) = 'smith'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZb3YAG | SMITH
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbEYAW | smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZbYYAW | SMITH
+--= (29 rows)
+SELECT id, last_name FROM salesforce.contact WHERE upper(last_name) = 'SMITH';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (upper(contact.last_name) = 'SMITH'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZb3YAG | SMITH
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbEYAW | smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZbYYAW | SMITH
+--= (29 rows)
+SELECT id, last_name FROM salesforce.contact WHERE lower(last_name) LIKE 'sm%';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (lower(contact.last_name) ~~ 'sm%'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact
+--= 003RO000000EZb3YAG | SMITH
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbEYAW | smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZbYYAW | SMITH
+--= (29 rows)
+-- Cast.
+SELECT id, last_name FROM salesforce.contact WHERE last_name::varchar = 'Smith';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: (contact.last_name = 'Smith'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName = 'Smith'
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZboYAG | Smith
+--= 003RO000000EZbpYAG | Smith
+--= 003RO000000EZcUYAW | Smith
+--= (10 rows)
+SELECT id, last_name FROM salesforce.contact WHERE last_name COLLATE "C" = 'Smith';
+--> Foreign Scan on salesforce.contact
+-->   Output: id, last_name
+-->   Filter: ((contact.last_name)::text = 'Smith'::text)
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName = 'Smith'
+--= 003RO000000EZb5YAG | Smith
+--= 003RO000000EZbIYAW | Smith
+--= 003RO000000EZboYAG | Smith
+--= 003RO000000EZbpYAG | Smith
+--= 003RO000000EZcUYAW | Smith
+--= (10 rows)
+-- A long text cannot be filtered by.
+SELECT id FROM salesforce.contact WHERE description LIKE 'Acme%';
+--> Foreign Scan on salesforce.contact
+-->   Output: id
+-->   Filter: (contact.description ~~ 'Acme%'::text)
+-->   Remote Query: SELECT Id, Description FROM Contact
+--= 003RO000000EZbtYAG
+--= 003RO000000EZcuYAG
+--= 003RO000000EZdJYAW
+--= 003RO000000EZdXYAW
+--= 003RO000000EZdxYAG
+--= (7 rows)
