@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::options::{Credentials, OptionMap, ServerOptions, flag};
 use crate::query::change::Op;
 use crate::schema::{Capabilities, Field, Object, Operations, Reference};
+use crate::value::Type;
 
 /// A foreign table: the object behind it, and which column shows which field.
 pub struct Table {
@@ -94,7 +95,9 @@ impl Table {
                 modifier: attribute.atttypmod,
                 collation: attribute.attcollation,
                 field: fields.len(),
-                comparable: !rounds && datum::scalar_type(attribute.atttypid).is_some(),
+                comparable: !rounds
+                    && (datum::scalar_type(attribute.atttypid).is_some()
+                        || datum::list_type(attribute.atttypid) == Some(Type::Text)),
                 name: name.clone(),
             });
             described.push(own.contains_key("capabilities"));

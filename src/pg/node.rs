@@ -41,6 +41,19 @@ pub enum Shape<'p> {
         left: Node<'p>,
         right: Node<'p>,
     },
+    /// `left IS DISTINCT FROM right`, by the operator for what is equal.
+    Distinct {
+        oid: pg_sys::Oid,
+        collation: pg_sys::Oid,
+        left: Node<'p>,
+        right: Node<'p>,
+    },
+    /// A function, by whatever syntax.
+    Call {
+        function: pg_sys::Oid,
+        collation: pg_sys::Oid,
+        args: Vec<Node<'p>>,
+    },
     /// `left op ANY (right)`, or `ALL` if not `any`.
     ArrayOperator {
         oid: pg_sys::Oid,
@@ -143,6 +156,18 @@ impl<'p> Node<'p> {
             let (left, right) = Self::pair(expr.args)?;
             return Some(Shape::Operator { oid: expr.opno, collation: expr.inputcollid, left, right });
         }
+        if self.is(pg_sys::NodeTag::T_DistinctExpr) {
+            // SAFETY: see above.
+            let expr = unsafe { self.cast::<pg_sys::DistinctExpr>() };
+            let (left, right) = Self::pair(expr.args)?;
+            return Some(Shape::Distinct { oid: expr.opno, collation: expr.inputcollid, left, right });
+        }
+        if self.is(pg_sys::NodeTag::T_FuncExpr) {
+            // SAFETY: see above.
+            let expr = unsafe { self.cast::<pg_sys::FuncExpr>() };
+            let args = Self::list(expr.args);
+            return Some(Shape::Call { function: expr.funcid, collation: expr.inputcollid, args });
+        }
         if self.is(pg_sys::NodeTag::T_ScalarArrayOpExpr) {
             // SAFETY: see above.
             let expr = unsafe { self.cast::<pg_sys::ScalarArrayOpExpr>() };
@@ -234,6 +259,16 @@ impl<'p> Node<'p> {
         // SAFETY: a live entry has a live expression.
         let argument = arguments.get_ptr(0).and_then(|entry| unsafe { Node::new((*entry).expr.cast()) });
         plain.then_some(Call { function: call.aggfnoid, distinct: !call.aggdistinct.is_null(), argument })
+    }
+
+    /// A cast of this, by its function, to a type without collation.
+    pub fn cast_by(self, function: u32, type_oid: pg_sys::Oid) -> Option<Node<'p>> {
+        const IMPLICIT: pg_sys::CoercionForm::Type = pg_sys::CoercionForm::COERCE_IMPLICIT_CAST;
+        let (args, none) = (list([self.as_ptr()]), pg_sys::InvalidOid);
+        // SAFETY: a list of one live expression, which the new one holds on to.
+        let call = unsafe { pg_sys::makeFuncExpr(function.into(), type_oid, args, none, none, IMPLICIT) };
+        // SAFETY: just made, in the planner's memory.
+        unsafe { Node::new(call.cast()) }
     }
 
     pub fn type_oid(self) -> pg_sys::Oid {

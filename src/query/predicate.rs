@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::pattern::{Case, Form};
 use crate::schema::Field;
 use crate::value::Value;
 
@@ -92,6 +93,27 @@ pub enum Predicate {
         field: Field,
         negated: bool,
     },
+    /// `field IS DISTINCT FROM operand`, or `IS NOT DISTINCT FROM` if negated.
+    Distinct {
+        field: Field,
+        operand: Operand,
+        negated: bool,
+    },
+    /// A text, or what `case` makes of it, against a pattern; against any of them if the operand is a list.
+    Text {
+        field: Field,
+        case: Case,
+        form: Form,
+        pattern: Operand,
+    },
+    /// A list of texts holds any of the operand's items, or `all` of them. One text is a list of one.
+    Holds {
+        field: Field,
+        items: Operand,
+        all: bool,
+    },
+    /// Holds wherever the condition that it stands for does, and perhaps elsewhere.
+    Weaker(Box<Predicate>),
 }
 
 impl Predicate {
@@ -107,13 +129,18 @@ impl Predicate {
             Predicate::Compare { field, op, operand } => Predicate::Compare { field, op: op.negate(), operand },
             Predicate::In { field, list, negated } => Predicate::In { field, list, negated: !negated },
             Predicate::IsNull { field, negated } => Predicate::IsNull { field, negated: !negated },
+            Predicate::Distinct { field, operand, negated } => {
+                Predicate::Distinct { field, operand, negated: !negated }
+            }
+            // APIs ignore case where Postgres does not: what they find too much here would be lost there.
+            Predicate::Text { .. } | Predicate::Holds { .. } | Predicate::Weaker(_) => Predicate::Opaque,
         }
     }
 
     /// Puts in the values of the expressions and folds what they decide.
     ///
-    /// What is left holds only [`Operand::Value`]s that are not NULL, in lists too, no empty list, and
-    /// `True` or `False` only at the top. Expressions are evaluated from left to right and only where they
+    /// What is left holds only [`Operand::Value`]s that are not NULL, in lists too, no empty list, no
+    /// [`Predicate::Distinct`], and `True` or `False` only at the top. Expressions are evaluated from left to right and only where they
     /// still matter: in `$1 = '' OR n > $1::int` the cast must not fail where the first part holds.
     pub fn bind(&self, lookup: &mut dyn FnMut(usize) -> Value) -> Predicate {
         match self {
@@ -131,18 +158,50 @@ impl Predicate {
                 value => Predicate::Compare { field: field.clone(), op: *op, operand: Operand::Value(value) },
             },
             Predicate::In { field, list, negated } => {
-                let Value::List(items) = list.bind(lookup) else { return Predicate::False };
-                let given = items.len();
-                let items: Box<[Value]> = items.into_iter().filter(|item| !item.is_null()).collect();
-                if *negated && items.len() < given {
+                let Some((items, nulls)) = items(list.bind(lookup)) else { return Predicate::False };
+                if *negated && nulls {
                     // x <> ALL (…, NULL) is never true.
                     Predicate::False
                 } else if items.is_empty() {
                     if *negated { Predicate::True } else { Predicate::False }
                 } else {
-                    Predicate::In { field: field.clone(), list: Operand::Value(Value::List(items)), negated: *negated }
+                    let list = Operand::Value(Value::List(items));
+                    Predicate::In { field: field.clone(), list, negated: *negated }
                 }
             }
+            Predicate::Distinct { field, operand, negated } => {
+                let null = |negated| Predicate::IsNull { field: field.clone(), negated };
+                let compare =
+                    |op, value| Predicate::Compare { field: field.clone(), op, operand: Operand::Value(value) };
+                match (operand.bind(lookup), negated) {
+                    (Value::Null, negated) => null(!negated),
+                    (value, true) => compare(Comparison::Eq, value),
+                    (value, false) => Predicate::Or(vec![compare(Comparison::Ne, value), null(false)]),
+                }
+            }
+            Predicate::Text { field, case, form, pattern } => {
+                let Some((patterns, _)) = items(pattern.bind(lookup)) else { return Predicate::False };
+                if patterns.is_empty() {
+                    return Predicate::False;
+                }
+                let pattern = Operand::Value(Value::List(patterns));
+                Predicate::Text { field: field.clone(), case: *case, form: *form, pattern }
+            }
+            Predicate::Holds { field, items: list, all } => match items(list.bind(lookup)) {
+                None => Predicate::False,
+                // No list holds a NULL, as Postgres compares them.
+                Some((_, true)) if *all => Predicate::False,
+                Some((items, _)) if !items.is_empty() => {
+                    let items = Operand::Value(Value::List(items));
+                    Predicate::Holds { field: field.clone(), items, all: *all }
+                }
+                Some(_) if *all => Predicate::IsNull { field: field.clone(), negated: true },
+                Some(_) => Predicate::False,
+            },
+            Predicate::Weaker(inner) => match inner.bind(lookup) {
+                folded @ (Predicate::True | Predicate::False) => folded,
+                inner => Predicate::Weaker(Box::new(inner)),
+            },
         }
     }
 
@@ -152,8 +211,13 @@ impl Predicate {
             Predicate::And(parts) | Predicate::Or(parts) => {
                 parts.iter_mut().for_each(|part| part.operands_mut(visit));
             }
-            Predicate::Known { operand, .. } | Predicate::Compare { operand, .. } => visit(operand),
+            Predicate::Known { operand, .. }
+            | Predicate::Compare { operand, .. }
+            | Predicate::Distinct { operand, .. } => visit(operand),
             Predicate::In { list, .. } => visit(list),
+            Predicate::Text { pattern, .. } => visit(pattern),
+            Predicate::Holds { items, .. } => visit(items),
+            Predicate::Weaker(inner) => inner.operands_mut(visit),
             Predicate::True | Predicate::False | Predicate::Opaque | Predicate::IsNull { .. } => {}
         }
     }
@@ -193,6 +257,19 @@ impl Predicate {
             _ => Predicate::Or(left),
         }
     }
+}
+
+/// The items of a list that are not NULL, and whether some are. One value is a list of one; NULL is none.
+fn items(list: Value) -> Option<(Box<[Value]>, bool)> {
+    let items = match list {
+        Value::Null => return None,
+        Value::List(items) => items,
+        one => Box::new([one]),
+    };
+    let given = items.len();
+    let items: Box<[Value]> = items.into_iter().filter(|item| !item.is_null()).collect();
+    let nulls = items.len() < given;
+    Some((items, nulls))
 }
 
 #[cfg(test)]

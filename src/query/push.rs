@@ -41,6 +41,10 @@ pub fn push(predicate: &Predicate, leaf: &impl Fn(&Predicate) -> Support) -> Opt
         Predicate::True | Predicate::False | Predicate::Known { .. } => {
             Some(Pushed { predicate: predicate.clone(), support: Support::Exact })
         }
+        Predicate::Weaker(inner) => {
+            let Pushed { predicate, support } = push(inner, leaf)?;
+            Some(Pushed { predicate: Predicate::Weaker(Box::new(predicate)), support: support.min(Support::Superset) })
+        }
         _ => match leaf(predicate) {
             Support::Unsupported => None,
             support => Some(Pushed { predicate: predicate.clone(), support }),

@@ -45,6 +45,11 @@ fn awkward(ty: &str, column: &str) -> Vec<&'static str> {
             "'A'",
             "'a'",
             "'C:\\new\\table'",
+            "'S%'",
+            "'_a%'",
+            "'%\\%%'",
+            "'%i%'",
+            "'%İ%'",
         ],
         "numeric" => vec![
             "0",
@@ -118,6 +123,44 @@ impl Draws {
     }
 }
 
+/// Conditions on a text column, `$` for it and `?` for a value. LIKE must not end with an escape character.
+const TEXTS: [&str; 16] = [
+    "$ LIKE ?",
+    "$ NOT LIKE ?",
+    "$ ILIKE ?",
+    "$ NOT ILIKE ?",
+    "lower($) = lower(?)",
+    "upper($) = upper(?)",
+    "lower($) <> lower(?)",
+    "starts_with($, left(?, 3))",
+    "$ ^@ left(?, 2)",
+    "NOT starts_with($, left(?, 1))",
+    "upper($::text) LIKE upper('%' || ? || '%')",
+    "lower($) LIKE lower(left(?, 2)) || '%'",
+    "$ ILIKE '%' || right(?, 3)",
+    "lower($) IN (lower(?), 'smith')",
+    "$ LIKE ANY (ARRAY[?, left(?, 1) || '%', NULL])",
+    "$ NOT LIKE ALL (ARRAY[?])",
+];
+
+/// Conditions on a column of several choices.
+const CHOICES: [&str; 14] = [
+    "'English' = ANY ($)",
+    "'english' = ANY ($)",
+    "'none' <> ALL ($)",
+    "NULL = ANY ($)",
+    "$ @> ARRAY['English', 'Deutsch']",
+    "$ @> '{}'",
+    "$ && '{}'",
+    "$ @> ARRAY['English', NULL]",
+    "$ && ARRAY['English', NULL, 'a;b', '']",
+    "ARRAY['English'] <@ $",
+    "$ <@ ARRAY['English', 'Deutsch']",
+    "NOT ($ && ARRAY['English'])",
+    "$ = ARRAY['English', 'Deutsch']",
+    "$ IS DISTINCT FROM ARRAY['English']",
+];
+
 /// Literals to compare a column with: some that it holds, the same a little off, and awkward ones.
 fn values(copy: &mut Copy, table: &str, column: &str, ty: &str) -> Vec<String> {
     let mut values = copy.session.column(&format!(
@@ -159,6 +202,18 @@ fn compare_columns(copy: &mut Copy, table: &str) {
             conditions.push(format!("{column} {operator} {value}"));
             let operator = ["<>", "<", "<=", ">", ">="][draws.below(5)];
             conditions.push(format!("NOT ({column} {operator} {value})"));
+            if ty == "text" {
+                for form in [TEXTS[number % TEXTS.len()], TEXTS[draws.below(TEXTS.len())]] {
+                    conditions.push(form.replace('$', &column).replace('?', value));
+                }
+            }
+            if draws.below(3) == 0 {
+                conditions.push(format!("{column} IS DISTINCT FROM {value}"));
+                conditions.push(format!("{column} IS NOT DISTINCT FROM {value}"));
+            }
+        }
+        if ty == "text[]" {
+            conditions.extend(CHOICES.map(|form| form.replace('$', &column)));
         }
         if values.len() > 2 && ty != "text[]" {
             let mut some = |count: usize| {
@@ -177,6 +232,8 @@ fn compare_columns(copy: &mut Copy, table: &str) {
             conditions.push(format!("{column} IS DISTINCT FROM {}", values[0]));
         }
         conditions.push(format!("{column} = NULL"));
+        conditions.push(format!("{column} IS DISTINCT FROM (SELECT NULL::{ty})"));
+        conditions.push(format!("{column} IS NOT DISTINCT FROM (SELECT NULL::{ty})"));
         for condition in conditions {
             copy.same(&format!("SELECT id FROM salesforce.{table} WHERE {condition}"));
         }
@@ -208,6 +265,13 @@ fn conditions_in_every_combination() {
         "first_name IN ('Ada', 'ada', NULL)".to_owned(),
         "first_name IS NULL".to_owned(),
         "upper(last_name) LIKE 'S%'".to_owned(),
+        "last_name ILIKE '%S%'".to_owned(),
+        "last_name NOT LIKE 'S%'".to_owned(),
+        "starts_with(first_name, 'A')".to_owned(),
+        "lower(last_name) IN ('smith', 'garcía')".to_owned(),
+        "first_name IS DISTINCT FROM 'Ada'".to_owned(),
+        format!("account_id IS NOT DISTINCT FROM '{account}'"),
+        "score__c IS DISTINCT FROM 0".to_owned(),
         "score__c > 0".to_owned(),
         "score__c <= 100".to_owned(),
         "score__c IS NULL".to_owned(),
@@ -219,6 +283,8 @@ fn conditions_in_every_combination() {
         "created_date >= '2020-06-01 00:00+02'".to_owned(),
         "description IS NULL".to_owned(),
         "languages__c @> ARRAY['English']".to_owned(),
+        "'Deutsch' = ANY (languages__c)".to_owned(),
+        "languages__c IS NULL".to_owned(),
         "NULL".to_owned(),
         "1 = 1".to_owned(),
         "account_id = 'nonsense'".to_owned(),

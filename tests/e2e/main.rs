@@ -10,6 +10,7 @@ mod faults;
 mod importing;
 mod limits;
 mod memory;
+mod neighbours;
 mod node;
 mod options;
 mod plans;

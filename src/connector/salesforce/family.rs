@@ -19,6 +19,8 @@ pub enum Family {
     Time,
     /// The API ignores case and sorts by the user's language.
     Text,
+    /// Several choices of a list; the API ignores case.
+    Choices,
     /// All that can be asked is whether it is null.
     Opaque,
 }
@@ -41,6 +43,7 @@ pub fn family(field: &Field) -> Option<Family> {
         "datetime" => (Family::Instant, &[Type::Instant]),
         "time" => (Family::Time, &[Type::Time]),
         "string" | "picklist" | "email" | "phone" | "url" | "textarea" | "combobox" => (Family::Text, &[Type::Text]),
+        "multipicklist" => (Family::Choices, &[Type::TextList]),
         // `filterable` means DISTANCE() here, and nothing else.
         "address" | "location" | "" => return None,
         _ => (Family::Opaque, &[]),

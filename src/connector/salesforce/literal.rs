@@ -9,8 +9,9 @@ use std::fmt::Write;
 use super::family::Family;
 use crate::error::{Error, Kind, Result};
 use crate::number::Number;
+use crate::query::pattern::{Glyph, Pattern};
 use crate::schema::Field;
-use crate::value::{Value, format_date, format_instant_millis, format_time_millis};
+use crate::value::{Type, Value, format_date, format_instant_millis, format_time_millis};
 
 /// Where a value lies among the values that a field can hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +58,10 @@ pub fn literal(field: &Field, family: Family, value: &Value) -> Result<Literal> 
         (Family::Bool, Value::Bool(false)) => Literal::Text("FALSE".to_owned()),
         (Family::Int { .. } | Family::Number, Value::Int(int)) => number(family, &int.to_string()),
         (Family::Int { .. } | Family::Number, Value::Decimal(text)) => number(family, text),
+        // Whole numbers compare with the shortest decimal of a float as with the float.
+        (Family::Int { .. } | Family::Number, Value::Float(float)) if field.ty == Type::Int => {
+            number(family, &float.to_string())
+        }
         (Family::Date, Value::Date(days)) => date(*days),
         (Family::Instant, Value::Instant(micros)) => instant(*micros),
         (Family::Time, Value::Time(micros)) => time(*micros),
@@ -96,24 +101,72 @@ fn string(text: &str) -> Literal {
 pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('\'');
-    for letter in text.chars() {
-        match letter {
-            '\\' => quoted.push_str("\\\\"),
-            '\'' => quoted.push_str("\\'"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            '\u{8}' => quoted.push_str("\\b"),
-            '\u{c}' => quoted.push_str("\\f"),
-            // Every control character is in the first plane: four digits do.
-            control if control.is_control() => {
-                let _ = write!(quoted, "\\u{:04X}", u32::from(control));
-            }
-            other => quoted.push(other),
+    text.chars().for_each(|letter| escape(&mut quoted, letter));
+    quoted.push('\'');
+    quoted
+}
+
+fn escape(quoted: &mut String, letter: char) {
+    match letter {
+        '\\' => quoted.push_str("\\\\"),
+        '\'' => quoted.push_str("\\'"),
+        '\n' => quoted.push_str("\\n"),
+        '\r' => quoted.push_str("\\r"),
+        '\t' => quoted.push_str("\\t"),
+        '\u{8}' => quoted.push_str("\\b"),
+        '\u{c}' => quoted.push_str("\\f"),
+        // Every control character is in the first plane: four digits do.
+        control if control.is_control() => {
+            let _ = write!(quoted, "\\u{:04X}", u32::from(control));
+        }
+        other => quoted.push(other),
+    }
+}
+
+/// What a pattern asks of a text field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wanted {
+    /// No cell matches.
+    Nothing,
+    /// More than SOQL can say.
+    Unsaid,
+    /// Any text.
+    Something,
+    Same(String),
+    Like(String),
+}
+
+/// The wording of a pattern. It finds texts whatever their case.
+/// <https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_select_comparisonoperators.htm>
+pub fn pattern(pattern: &Pattern) -> Wanted {
+    if let Some(text) = pattern.text() {
+        return match string(&text) {
+            Literal::Text(quoted) => Wanted::Same(quoted),
+            _ => Wanted::Nothing,
+        };
+    }
+    if pattern.glyphs() == [Glyph::Any] {
+        return Wanted::Something;
+    }
+    let mut quoted = String::from("'");
+    for glyph in pattern.glyphs() {
+        match glyph {
+            Glyph::Any => quoted.push('%'),
+            Glyph::One => quoted.push('_'),
+            Glyph::Letter('\0') => return Wanted::Nothing,
+            Glyph::Letter(sign @ ('%' | '_')) => quoted.extend(['\\', *sign]),
+            Glyph::Letter(letter) => escape(&mut quoted, *letter),
         }
     }
     quoted.push('\'');
-    quoted
+    if quoted.encode_utf16().count() > MAX_STRING { Wanted::Unsaid } else { Wanted::Like(quoted) }
+}
+
+/// One item of INCLUDES: these choices, all of them. `None` if there is no such item: an empty text and one with
+/// a semicolon are no choices.
+pub fn choices(texts: &[&str]) -> Option<String> {
+    let is_choice = |text: &&str| !text.is_empty() && !text.contains([';', '\0']);
+    texts.iter().all(is_choice).then(|| quote(&texts.join(";")))
 }
 
 fn number(family: Family, text: &str) -> Literal {

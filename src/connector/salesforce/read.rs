@@ -1,4 +1,4 @@
-//! Reading: a query, and its pages one after the other.
+//! Reading: a query, and its pages one after the other; or records by their ids.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use reqwest::Url;
 
 use super::api::Salesforce;
 use super::errors::unreadable;
-use super::{decode, soql, split};
-use crate::connector::machine::{Job, Machine, Step};
+use super::{decode, soql, split, write};
+use crate::connector::machine::{Job, Machine, Step, once};
 use crate::connector::wire::{Request, Response, query};
 use crate::error::{Error, Kind, Result};
 use crate::query::ask::BoundRead;
@@ -36,6 +36,7 @@ pub fn jobs(salesforce: &Salesforce, read: &BoundRead) -> Result<Vec<Job<Page>>>
     };
     let exact = read.wire.get("split").and_then(|field| field.as_str());
     let whole = filter.into_parts();
+    let ids = ids(salesforce, read, &whole).map(<[String]>::to_vec);
     // Each piece would bring as many rows as LIMIT allows, or its own order or groups, and nothing after them would mend that.
     let one = limit.is_some() || !read.order.is_empty() || read.grouping.is_some();
     let pieces = if one && path(&whole).len() <= split::MAX_QUERY {
@@ -46,6 +47,10 @@ pub fn jobs(salesforce: &Salesforce, read: &BoundRead) -> Result<Vec<Job<Page>>>
         split::pieces(whole, path(&[]).len() + "%20WHERE%20".len(), exact)?
     };
     let fields: Arc<[Field]> = read.fields.as_slice().into();
+    if let Some(ids) = ids.filter(|ids| ids.len().div_ceil(write::MAX_IDS) < pieces.len()) {
+        let job = |ids: &[String]| by_ids(salesforce, read, Arc::clone(&fields), ids);
+        return Ok(ids.chunks(write::MAX_IDS).map(job).collect());
+    }
     Ok(pieces
         .iter()
         .map(|parts| {
@@ -53,6 +58,41 @@ pub fn jobs(salesforce: &Salesforce, read: &BoundRead) -> Result<Vec<Job<Page>>>
             Box::new(Pages::new(first, Arc::clone(&fields))) as Job<Page>
         })
         .collect())
+}
+
+/// The ids of the records that are wanted, in quotes, none twice, if ids are all that is asked. A read by ids knows no other
+/// condition.
+fn ids<'a>(salesforce: &Salesforce, read: &BoundRead, parts: &'a [soql::Condition]) -> Option<&'a [String]> {
+    let plain = read.limit.is_none() && read.fields.iter().all(|field| !field.name.contains('.'));
+    match parts {
+        [soql::Condition::List(list)]
+            if plain
+                && !list.negated
+                && !list.loose
+                && list.field.eq_ignore_ascii_case("Id")
+                && salesforce.since(42, "reading by ids").is_ok() =>
+        {
+            Some(&list.items)
+        }
+        _ => None,
+    }
+}
+
+/// Reads records by their ids. One that is not there is none of the result.
+fn by_ids(salesforce: &Salesforce, read: &BoundRead, fields: Arc<[Field]>, ids: &[String]) -> Job<Page> {
+    let ids: Vec<_> = ids.iter().map(|id| id.trim_matches('\'')).collect();
+    let request =
+        write::look(&format!("{}/composite/sobjects", salesforce.base()), &read.object, &soql::names(&fields), &ids);
+    let asked = ids.len();
+    once(request, move |response| {
+        let records = decode::records(&response.body, &fields)?;
+        if records.len() != asked {
+            let what = format!("it is of {} records where {asked} were asked for", records.len());
+            return Err(unreadable("a list of records", &what, &response.body));
+        }
+        let found: Vec<_> = records.into_iter().flatten().collect();
+        Ok(Page::new(found.len(), found.into_iter().flatten().collect()))
+    })
 }
 
 /// Follows a query from page to page.

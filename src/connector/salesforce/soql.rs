@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::family::{Family, family};
-use super::literal::{Literal, literal};
+use super::literal::{self, Literal, Wanted, literal};
 use crate::error::{Error, Kind, Result};
 use crate::query::ask::{Aggregate, Function, Grouping, Read, SortKey};
+use crate::query::pattern::{Case, Form, Pattern};
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::schema::Field;
 use crate::value::Value;
@@ -77,6 +78,17 @@ impl Condition {
         }
     }
 
+    /// The same, to be tested again here.
+    fn loosened(self) -> Self {
+        match self {
+            Condition::Test { text, .. } => Condition::Test { text, loose: true },
+            Condition::List(list) => Condition::List(List { loose: true, ..list }),
+            Condition::And(parts) => Condition::And(parts.into_iter().map(Condition::loosened).collect()),
+            Condition::Or(parts) => Condition::Or(parts.into_iter().map(Condition::loosened).collect()),
+            constant => constant,
+        }
+    }
+
     /// The conditions that must all hold; not for `False`.
     pub fn into_parts(self) -> Vec<Condition> {
         match self {
@@ -126,16 +138,21 @@ impl fmt::Display for List {
 }
 
 /// The names that are selected, each once. A read of no field still needs one.
-pub fn select_list(fields: &[Field]) -> String {
+pub fn names(fields: &[Field]) -> Vec<&str> {
     let mut seen = HashSet::new();
-    let names: Vec<_> =
+    let mut names: Vec<_> =
         fields.iter().map(|field| field.name.as_str()).filter(|name| seen.insert(name.to_ascii_lowercase())).collect();
-    match names.len() {
-        0 => "Id".to_owned(),
-        // Hundreds of fields fit into a URI only without blanks.
-        100.. => names.join(","),
-        _ => names.join(", "),
+    if names.is_empty() {
+        names.push("Id");
     }
+    names
+}
+
+/// As SELECT lists them.
+pub fn select_list(fields: &[Field]) -> String {
+    let names = names(fields);
+    // Hundreds of fields fit into a URI only without blanks.
+    names.join(if names.len() < 100 { ", " } else { "," })
 }
 
 /// What stands around the conditions of a query.
@@ -298,14 +315,35 @@ pub fn condition(predicate: &Predicate) -> Result<Condition> {
             };
             Condition::Test { text, loose: family == Family::Text }
         }
+        Predicate::Weaker(inner) => condition(inner)?.loosened(),
+        Predicate::Distinct { field, operand: Operand::Arg(at), negated } => {
+            let (name, at) = (&field.name, parameter(*at));
+            let text = if *negated { format!("{name} = {at}") } else { format!("({name} != {at} OR {name} = null)") };
+            Condition::Test { text, loose: needs_family(field)? == Family::Text }
+        }
+        Predicate::Text { field, form, pattern: Operand::Arg(at), .. } => {
+            let sign = if *form == Form::Whole { "=" } else { "LIKE" };
+            let wildcard = if *form == Form::Prefix { "%" } else { "" };
+            Condition::Test { text: format!("{} {sign} {}{wildcard}", field.name, parameter(*at)), loose: true }
+        }
+        Predicate::Holds { field, items: Operand::Arg(at), .. } => {
+            Condition::Test { text: format!("{} INCLUDES ({})", field.name, parameter(*at)), loose: true }
+        }
         // Nulls and empty lists are folded as for every API.
-        Predicate::In { .. } => match predicate.bind(&mut |_| Value::Null) {
-            Predicate::In { field, list: Operand::Value(Value::List(items)), negated } => {
-                in_list(&field, &items, negated)?
+        Predicate::In { .. } | Predicate::Distinct { .. } | Predicate::Text { .. } | Predicate::Holds { .. } => {
+            match predicate.bind(&mut |_| Value::Null) {
+                Predicate::In { field, list: Operand::Value(Value::List(items)), negated } => {
+                    in_list(&field, &items, negated)?
+                }
+                Predicate::Text { field, case, form, pattern: Operand::Value(Value::List(patterns)) } => {
+                    like_any(&field, case, form, &patterns)?
+                }
+                Predicate::Holds { field, items: Operand::Value(Value::List(items)), all } => {
+                    includes(&field, &items, all)?
+                }
+                folded => condition(&folded)?,
             }
-            Predicate::True => Condition::True,
-            _ => Condition::False,
-        },
+        }
     })
 }
 
@@ -380,4 +418,54 @@ fn in_list(field: &Field, values: &[Value], negated: bool) -> Result<Condition> 
         return if negated { is_null(field, true) } else { Ok(Condition::False) };
     }
     Ok(Condition::List(List { field: field.name.clone(), items, negated, loose: family == Family::Text }))
+}
+
+/// A text field that matches any of the patterns, and perhaps others.
+fn like_any(field: &Field, case: Case, form: Form, patterns: &[Value]) -> Result<Condition> {
+    let name = &field.name;
+    let mut tests = Vec::new();
+    let mut same = Vec::new();
+    for text in texts(field, patterns)? {
+        let wanted = Pattern::new(form, text).map_or(Wanted::Unsaid, |all| literal::pattern(&all.before(case)));
+        match wanted {
+            Wanted::Nothing => {}
+            Wanted::Unsaid => return Ok(Condition::True),
+            Wanted::Something => tests.push(is_null(field, true)?),
+            Wanted::Like(pattern) => {
+                tests.push(Condition::Test { text: format!("{name} LIKE {pattern}"), loose: true })
+            }
+            Wanted::Same(text) => same.push(text),
+        }
+    }
+    if let [text] = &same[..] {
+        tests.push(Condition::Test { text: format!("{name} = {text}"), loose: true });
+    } else if !same.is_empty() {
+        let (field, mut seen) = (name.clone(), HashSet::new());
+        same.retain(|text| seen.insert(text.clone()));
+        tests.push(Condition::List(List { field, items: same, negated: false, loose: true }));
+    }
+    Ok(Condition::any(tests).loosened())
+}
+
+/// A multi-select that holds any of the choices, or all of them, and perhaps others.
+fn includes(field: &Field, items: &[Value], all: bool) -> Result<Condition> {
+    let choices = texts(field, items)?;
+    let worded: Vec<_> = match all {
+        true => literal::choices(&choices).into_iter().collect(),
+        false => choices.iter().filter_map(|choice| literal::choices(&[choice])).collect(),
+    };
+    Ok(match worded.is_empty() {
+        true => Condition::False,
+        false if worded.iter().any(|item| item.encode_utf16().count() > literal::MAX_STRING) => Condition::True,
+        false => Condition::Test { text: format!("{} INCLUDES ({})", field.name, worded.join(",")), loose: true },
+    })
+}
+
+fn texts<'a>(field: &Field, values: &'a [Value]) -> Result<Vec<&'a str>> {
+    let text = |value: &'a Value| match value {
+        Value::Text(text) => Ok(&**text),
+        _ => Err(Error::new(Kind::Internal, format!("field {} is compared with what is no text", field.name))
+            .column(&field.name)),
+    };
+    values.iter().map(text).collect()
 }

@@ -18,9 +18,11 @@ pub fn leaf(object: &Object, predicate: &Predicate) -> Support {
     let Some(family) = family(field) else { return Support::Unsupported };
     let support = match (family, operator) {
         (_, Operator::IsNull) => return Support::Exact,
-        (Family::Opaque, _) => Support::Unsupported,
+        (Family::Text, Operator::Like) | (Family::Choices, Operator::Holds) => return Support::Superset,
+        (_, Operator::Like | Operator::Holds) => return Support::Unsupported,
         (Family::Text, Operator::Same) => Support::Superset,
-        (Family::Text, _) => Support::Unsupported,
+        // What differs from a text in its case alone is not found by `!=` and `NOT IN`.
+        (Family::Opaque | Family::Choices | Family::Text, _) => Support::Unsupported,
         (Family::Id | Family::Bool, Operator::Order) => Support::Unsupported,
         (Family::Number, _) if !is_plain_number(object, field) => Support::Unsupported,
         _ => Support::Exact,
@@ -33,6 +35,8 @@ enum Operator {
     Different,
     Order,
     IsNull,
+    Like,
+    Holds,
 }
 
 fn parts(predicate: &Predicate) -> Option<(&Field, Operator, Option<&Operand>)> {
@@ -48,6 +52,10 @@ fn parts(predicate: &Predicate) -> Option<(&Field, Operator, Option<&Operand>)> 
         Predicate::In { field, list, negated: false } => (field, Operator::Same, Some(list)),
         Predicate::In { field, list, negated: true } => (field, Operator::Different, Some(list)),
         Predicate::IsNull { field, .. } => (field, Operator::IsNull, None),
+        Predicate::Distinct { field, operand, negated: true } => (field, Operator::Same, Some(operand)),
+        Predicate::Distinct { field, operand, negated: false } => (field, Operator::Different, Some(operand)),
+        Predicate::Text { field, pattern, .. } => (field, Operator::Like, Some(pattern)),
+        Predicate::Holds { field, items, .. } => (field, Operator::Holds, Some(items)),
         _ => return None,
     })
 }

@@ -19,6 +19,9 @@ use crate::schema::Field;
 /// A request may be larger, but a batch of long texts should not fill the memory of both sides.
 pub const LIMITS: WriteLimits = WriteLimits { records: 200, bytes: 4 << 20 };
 
+/// How many records one read by ids brings.
+pub const MAX_IDS: usize = 2_000;
+
 /// Sends changes. Errors: 0A000 if the server's version of the API knows no such request.
 pub fn job(salesforce: &Salesforce, write: &Write, changes: &[Change]) -> Result<Job<Vec<Outcome>>> {
     match write.op {
@@ -54,8 +57,8 @@ pub fn retrieve(
     Ok(once(request, move |response| decode::records(&response.body, &fields)))
 }
 
-/// A read by ids. It is a POST since so many ids may not fit into a URI.
-fn look(base: &str, object: &str, fields: &[&str], keys: &[&str]) -> Request {
+/// A read by ids, up to [`MAX_IDS`]. It is a POST since so many ids may not fit into a URI.
+pub fn look(base: &str, object: &str, fields: &[&str], keys: &[&str]) -> Request {
     let body = json!({ "ids": keys, "fields": fields }).to_string();
     Request::json(Method::POST, format!("{base}/{}", segment(object)), body, Effect::None)
 }

@@ -17,6 +17,7 @@ use crate::connector::machine::{Job, Step};
 use crate::connector::wire::{Request, Response};
 use crate::error::{Error, Result};
 use crate::options::{OptionMap, ServerOptions};
+use crate::query::pattern::{Case, Form};
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::schema::{Capabilities, Field, Object, Operations};
 use crate::value::{Type, Value};
@@ -72,6 +73,18 @@ pub fn compare(field: &Field, op: Comparison, value: Value) -> Predicate {
 pub fn is_in(field: &Field, values: Vec<Value>, negated: bool) -> Predicate {
     let list = Operand::Value(Value::List(values.into()));
     Predicate::In { field: field.clone(), list, negated }
+}
+
+pub fn matches(field: &Field, case: Case, form: Form, pattern: &str) -> Predicate {
+    Predicate::Text { field: field.clone(), case, form, pattern: Operand::Value(Value::text(pattern)) }
+}
+
+pub fn texts(texts: &[&str]) -> Operand {
+    Operand::Value(Value::List(texts.iter().map(|text| Value::text(*text)).collect()))
+}
+
+pub fn choices() -> Field {
+    field("F", "multipicklist", Type::TextList)
 }
 
 pub fn decimal(text: &str) -> Value {

@@ -117,3 +117,43 @@ fn a_wide_table_is_filtered_all_the_same() {
     let ask = Ask { fields, clauses: vec![compare(&int("A"), Gt, Value::Int(0))], order: Vec::new(), grouping: None };
     assert_eq!(access(&object(vec![]), &ask, 2_000).covers[0].0, Support::Exact);
 }
+
+#[test]
+fn patterns_are_asked_of_texts_and_choices_of_multi_selects() {
+    let like = |field: &Field| support(&matches(field, Case::Kept, Form::Like, "a%"));
+    assert_eq!(like(&text("F")), Support::Superset);
+    assert_eq!(like(&field("F", "picklist", Type::Text)), Support::Superset);
+    assert_eq!(like(&id()), Support::Unsupported);
+    assert_eq!(like(&field("F", "encryptedstring", Type::Text)), Support::Unsupported);
+    let mut hidden = text("F");
+    hidden.capabilities.filter = false;
+    assert_eq!(like(&hidden), Support::Unsupported);
+    let holds = |field: Field| support(&Predicate::Holds { field, items: texts(&["a"]), all: true });
+    assert_eq!(holds(choices()), Support::Superset);
+    assert_eq!(holds(text("F")), Support::Unsupported);
+    assert_eq!(holds(field("F", "string", Type::TextList)), Support::Unsupported);
+}
+
+#[test]
+fn what_a_case_ignoring_api_would_lose_is_not_asked() {
+    let distinct = |field: &Field, negated| {
+        support(&Predicate::Distinct { field: field.clone(), operand: Operand::Arg(0), negated })
+    };
+    assert_eq!((distinct(&text("F"), false), distinct(&text("F"), true)), (Support::Unsupported, Support::Superset));
+    assert_eq!((distinct(&int("F"), false), distinct(&id(), true)), (Support::Exact, Support::Exact));
+    let like = matches(&text("F"), Case::Kept, Form::Like, "a%");
+    let holds = Predicate::Holds { field: choices(), items: texts(&["a"]), all: false };
+    let weaker = Predicate::Weaker(Box::new(compare(&int("F"), Gt, Value::Int(1))));
+    for predicate in [like, holds, weaker] {
+        assert_eq!(predicate.negate(), Predicate::Opaque);
+    }
+}
+
+#[test]
+fn a_weaker_condition_is_never_exact() {
+    let weaker = Predicate::Weaker(Box::new(compare(&int("F"), Gt, Value::Int(1))));
+    let both = Predicate::And(vec![weaker.clone(), compare(&int("G"), Gt, Value::Int(1))]);
+    let covers = accessed(vec![weaker.clone(), both]).covers;
+    assert_eq!(covers[0], (Support::Superset, weaker));
+    assert_eq!(covers[1].0, Support::Superset);
+}

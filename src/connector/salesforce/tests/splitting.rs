@@ -57,6 +57,58 @@ fn a_long_list_is_split_into_full_queries_that_share_no_id() {
     assert_eq!(items.iter().collect::<HashSet<_>>().len(), 2_000);
 }
 
+/// The jobs of a read that is nothing but a list of ids.
+fn by_ids(fields: Vec<Field>, values: Vec<Value>) -> Vec<crate::connector::machine::Job<crate::query::page::Page>> {
+    let read = BoundRead {
+        object: "Contact".to_owned(),
+        fields,
+        filter: is_in(&id(), values, false),
+        order: Vec::new(),
+        grouping: None,
+        limit: None,
+        wire: serde_json::json!({ "split": "Id" }),
+    };
+    salesforce().read(&read).unwrap()
+}
+
+#[test]
+fn ids_alone_are_read_by_their_ids_once_they_fit_into_no_query() {
+    assert_eq!(by_ids(vec![id()], ids(500)).len(), 1);
+    let (sent, _) = play(by_ids(vec![id()], ids(500)).remove(0), &[r#"{"totalSize":0,"done":true,"records":[]}"#]);
+    assert!(sent[0].path.contains("/query?"), "{}", sent[0].path);
+
+    let mut values = ids(5_000);
+    values.extend(ids(5_000));
+    values.push(Value::text("rubbish"));
+    let jobs = by_ids(vec![id(), text("Name")], values);
+    assert_eq!(jobs.len(), 3);
+    let mut asked = HashSet::new();
+    for job in jobs {
+        let (sent, brought) = play(job, &["[]"]);
+        assert_eq!(failed(brought).kind(), Kind::Unreadable, "fewer records than ids");
+        assert!(sent[0].path.ends_with("/composite/sobjects/Contact"), "{}", sent[0].path);
+        let Some(crate::connector::wire::Body::Json(body)) = &sent[0].body else { panic!("no body") };
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(body["fields"], serde_json::json!(["Id", "Name"]));
+        let ids = body["ids"].as_array().unwrap();
+        assert!(ids.len() <= 2_000);
+        assert!(ids.iter().all(|id| asked.insert(id.as_str().unwrap().to_owned())));
+    }
+    assert_eq!(asked.len(), 5_000);
+}
+
+#[test]
+fn records_that_are_gone_are_no_rows() {
+    let record = format!(r#"{{"attributes":{{"type":"Contact"}},"Id":"{}"}}"#, an_id(1));
+    let answer = format!("[{}{record}]", "null,".repeat(999));
+    let (_, pages) = play(by_ids(vec![id()], ids(1_000)).remove(0), &[&answer]);
+    let page = pages.unwrap().remove(0);
+    assert_eq!((page.rows(), page.row(0)), (1, &[Value::text(an_id(1))][..]));
+    let (sent, pages) = play(by_ids(vec![], ids(1_000)).remove(0), &[&answer]);
+    assert_eq!(pages.unwrap()[0].rows(), 1);
+    assert_eq!(sent.len(), 1);
+}
+
 #[test]
 fn numbers_that_are_equal_are_one_item() {
     let values = (0..4_000).map(|n| decimal(&format!("{}.{}", n / 2, "0".repeat(n % 2 + 1)))).collect();

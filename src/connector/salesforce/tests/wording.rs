@@ -172,6 +172,79 @@ fn values_that_no_cell_can_have_are_folded() {
 }
 
 #[test]
+fn patterns_become_the_ones_of_soql() {
+    use Case::{Kept, Lower, Upper};
+    use Form::{Like, Prefix, Whole};
+    for (case, form, pattern, expected) in [
+        (Kept, Like, "a%b_c", "F LIKE 'a%b_c'"),
+        (Kept, Like, r"100\%\_\\x%", r"F LIKE '100\%\_\\x%'"),
+        (Kept, Like, "O'Brien\n%", r"F LIKE 'O\'Brien\n%'"),
+        (Kept, Prefix, "50%_\\", r"F LIKE '50\%\_\\%'"),
+        (Kept, Like, "plain", "F = 'plain'"),
+        (Kept, Like, "%%", "F != null"),
+        (Kept, Prefix, "", "F != null"),
+        (Kept, Like, "", "nothing"),
+        // Postgres says what is wrong with it.
+        (Kept, Like, "a\\", "everything"),
+        (Kept, Like, "\0%", "nothing"),
+        (Lower, Like, "%Smith%", "F LIKE '%Sm%th%'"),
+        (Lower, Whole, "ada@example.com", "F = 'ada@example.com'"),
+        (Lower, Whole, "kim", "F LIKE '%m'"),
+        (Lower, Whole, "ñandú", "F LIKE '%and%'"),
+        (Lower, Like, "a_b", "F LIKE 'a%b'"),
+        (Upper, Whole, "ACME_100%", "F = 'ACME_100%'"),
+        (Upper, Like, "%X%", "F LIKE '%X%'"),
+        (Upper, Whole, "", "nothing"),
+    ] {
+        assert_eq!(worded(&matches(&text("F"), case, form, pattern)), expected, "{pattern:?}");
+    }
+    let long = "x".repeat(4_000);
+    assert_eq!(worded(&matches(&text("F"), Kept, Prefix, &long)), "everything");
+    assert_eq!(worded(&matches(&text("F"), Kept, Whole, &long)), format!("F = '{long}'"));
+}
+
+#[test]
+fn several_patterns_are_one_condition() {
+    let any = |form, list: &[&str]| Predicate::Text { field: text("F"), case: Case::Lower, form, pattern: texts(list) };
+    assert_eq!(worded(&any(Form::Whole, &["a", "b", "a"])), "F IN ('a','b')");
+    assert_eq!(worded(&any(Form::Like, &["a%", "b", "x", "c%"])), "F LIKE 'a%' OR F LIKE 'c%' OR F IN ('b','x')");
+    assert_eq!(worded(&any(Form::Like, &["a%", "%"])), "F LIKE 'a%' OR F != null");
+    assert_eq!(worded(&any(Form::Like, &["a%", "ends\\"])), "everything");
+    assert_eq!(worded(&any(Form::Like, &[])), "nothing");
+}
+
+#[test]
+fn choices_of_a_multi_select_are_included() {
+    let holds = |all, items| worded(&Predicate::Holds { field: choices(), items, all });
+    assert_eq!(holds(true, texts(&["a", "b's"])), r"F INCLUDES ('a;b\'s')");
+    assert_eq!(holds(false, texts(&["a", "b;c", "", "d"])), "F INCLUDES ('a','d')");
+    assert_eq!(holds(true, texts(&["a", "b;c"])), "nothing");
+    assert_eq!(holds(false, texts(&["b;c", ""])), "nothing");
+    assert_eq!((holds(true, texts(&[])), holds(false, texts(&[]))), ("F != null".to_owned(), "nothing".to_owned()));
+    assert_eq!(holds(false, Operand::Value(Value::text("a"))), "F INCLUDES ('a')");
+    let null = || Operand::Value(Value::List(Box::new([Value::text("a"), Value::Null])));
+    assert_eq!((holds(true, null()), holds(false, null())), ("nothing".to_owned(), "F INCLUDES ('a')".to_owned()));
+    assert_eq!(holds(true, Operand::Value(Value::Null)), "nothing");
+    let long = "x".repeat(3_000);
+    assert_eq!(holds(true, texts(&[&long, &long])), "everything");
+}
+
+#[test]
+fn what_is_distinct_is_null_too() {
+    let distinct =
+        |field: Field, value, negated| worded(&Predicate::Distinct { field, operand: Operand::Value(value), negated });
+    assert_eq!(distinct(int("F"), Value::Int(1), false), "(F != 1 AND F != null) OR F = null");
+    assert_eq!(distinct(int("F"), Value::Int(1), true), "F = 1");
+    assert_eq!(distinct(int("F"), Value::Null, false), "F != null");
+    assert_eq!(distinct(int("F"), Value::Null, true), "F = null");
+    assert_eq!(distinct(id(), Value::text("rubbish"), true), "nothing");
+    assert_eq!(distinct(id(), Value::text("rubbish"), false), "Id != null OR Id = null");
+    let flag = || field("F", "boolean", Type::Bool);
+    assert_eq!(distinct(flag(), Value::Bool(true), false), "F != TRUE");
+    assert_eq!(distinct(flag(), Value::Null, true), "nothing");
+}
+
+#[test]
 fn a_read_that_can_find_nothing_asks_nothing() {
     assert!(read(vec![id()], compare(&id(), Eq, Value::text("x")), None).is_empty());
 }
