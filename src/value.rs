@@ -130,6 +130,9 @@ fn far_date(days: i64) -> String {
 
 /// Reads `2024-05-31` as days since 1970-01-01.
 pub fn parse_date(text: &str) -> Result<i32> {
+    if let Some(days) = fixed::date(text.as_bytes()) {
+        return Ok(days);
+    }
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| malformed("a date", text))?;
     i32::try_from((day - EPOCH).num_days()).map_err(|_| malformed("a date", text))
 }
@@ -142,6 +145,9 @@ pub fn format_date(days: i32) -> Option<String> {
 
 /// Reads ISO 8601 with any offset (`Z`, `+0000`, `+02:00`) as microseconds since 1970-01-01T00:00Z.
 pub fn parse_instant(text: &str) -> Result<i64> {
+    if let Some(micros) = fixed::instant(text.as_bytes()) {
+        return Ok(micros);
+    }
     DateTime::parse_from_rfc3339(text)
         .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z"))
         .map(|instant| instant.timestamp_micros())
@@ -157,6 +163,9 @@ pub fn format_instant_millis(micros: i64) -> Option<String> {
 /// Reads `13:30:00.000Z` as microseconds since midnight; the zone, if any, must be UTC.
 pub fn parse_time(text: &str) -> Result<i64> {
     let bare = text.strip_suffix('Z').unwrap_or(text);
+    if let Some(micros) = fixed::time(bare.as_bytes()) {
+        return Ok(micros);
+    }
     let time = NaiveTime::parse_from_str(bare, "%H:%M:%S%.f").map_err(|_| malformed("a time of day", text))?;
     Ok(i64::from(time.num_seconds_from_midnight()) * 1_000_000 + i64::from(time.nanosecond() / 1_000))
 }
@@ -169,9 +178,89 @@ pub fn format_time_millis(micros: i64) -> Option<String> {
     Some(time.format("%H:%M:%S%.3fZ").to_string())
 }
 
+/// Dates and times in the form in which APIs write them, which a general parser reads ten times slower. What looks
+/// otherwise is `None`.
+mod fixed {
+    use super::DAY;
+
+    fn number(digits: &[u8]) -> Option<i32> {
+        digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i32::from(digit - b'0')))
+    }
+
+    /// `2024-05-31`.
+    pub fn date(text: &[u8]) -> Option<i32> {
+        if text.len() != 10 || text[4] != b'-' || text[7] != b'-' {
+            return None;
+        }
+        let (year, month, day) = (number(&text[..4])?, number(&text[5..7])?, number(&text[8..])?);
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let length = match month {
+            2 => 28 + i32::from(leap),
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => return None,
+        };
+        if !(1..=length).contains(&day) {
+            return None;
+        }
+        // https://howardhinnant.github.io/date_algorithms.html#days_from_civil
+        let (year, from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+        let day_of_year = (153 * from_march + 2) / 5 + day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        Some(era * 146_097 + day_of_era - 719_468)
+    }
+
+    /// `13:30:00.000`.
+    pub fn time(text: &[u8]) -> Option<i64> {
+        if text.len() != 12 || text[2] != b':' || text[5] != b':' || text[8] != b'.' {
+            return None;
+        }
+        let (hour, minute, second) = (number(&text[..2])?, number(&text[3..5])?, number(&text[6..8])?);
+        let seconds = i64::from(hour * 3_600 + minute * 60 + second);
+        let micros = seconds * 1_000_000 + i64::from(number(&text[9..])?) * 1_000;
+        (hour < 24 && minute < 60 && second < 60).then_some(micros)
+    }
+
+    /// `2024-05-31T12:34:56.000+0000`, or with `Z`.
+    pub fn instant(text: &[u8]) -> Option<i64> {
+        let (day, rest) = text.split_at_checked(10)?;
+        let rest = rest.strip_prefix(b"T")?;
+        let bare = rest.strip_suffix(b"+0000").or_else(|| rest.strip_suffix(b"Z"))?;
+        Some(i64::from(date(day)?) * DAY + time(bare)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_short_way_reads_dates_as_the_long_way_does() {
+        let first = NaiveDate::from_ymd_opt(0, 1, 1).unwrap();
+        for (day, date) in first.iter_days().take_while(|day| day.to_string().len() == 10).enumerate() {
+            let days = (first - EPOCH).num_days() + day as i64;
+            assert_eq!(fixed::date(date.to_string().as_bytes()).map(i64::from), Some(days), "{date}");
+        }
+        for text in ["2023-02-29", "1900-02-29", "2024-04-31", "2024-00-01", "2024-13-01", "2024-01-00", "2024-1-011"] {
+            assert_eq!((fixed::date(text.as_bytes()), parse_date(text).is_err()), (None, true), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_short_way_reads_instants_as_the_long_way_does() {
+        for text in ["1700-01-01T00:00:00.001", "1970-01-01T23:59:59.999", "4000-12-31T12:34:56.789"] {
+            let long = DateTime::parse_from_rfc3339(&format!("{text}Z")).unwrap().timestamp_micros();
+            for zone in ["Z", "+0000"] {
+                assert_eq!(fixed::instant(format!("{text}{zone}").as_bytes()), Some(long), "{text}{zone}");
+            }
+        }
+        for odd in
+            ["2024-05-31T12:34:60.000Z", "2024-05-31T24:00:00.000Z", "2024-05-31T12:34:56.000+0200", "2024-05-31"]
+        {
+            assert_eq!(fixed::instant(odd.as_bytes()), None, "{odd}");
+        }
+    }
 
     #[test]
     fn dates_and_instants_survive_the_extremes_of_an_api() {

@@ -10,6 +10,9 @@ use crate::error::Result;
 pub enum Step<T> {
     /// Send this; the answer comes with the next call.
     Send(Request),
+    /// Send this, once there is room for a result; while it is under way call once without an answer, for the result
+    /// that is waiting to be read from the answer before. Then as [`Step::Send`].
+    SendAhead(Request),
     /// Call again after this time.
     #[allow(dead_code, reason = "for APIs whose jobs are polled")]
     Sleep(Duration),

@@ -78,7 +78,7 @@ impl Client {
             if status.is_redirection() && status != StatusCode::NOT_MODIFIED && status != StatusCode::MULTIPLE_CHOICES {
                 return Err(redirected(&answer));
             }
-            let mut body = Collected::new(LARGEST_BODY);
+            let mut body = Collected::new(LARGEST_BODY, answer.content_length());
             while let Some(chunk) = answer.chunk().await.map_err(fault)? {
                 account.count_bytes(chunk.len());
                 body.add(chunk)?;
@@ -173,12 +173,18 @@ fn redirected(answer: &reqwest::Response) -> Setback {
 struct Collected {
     first: Bytes,
     all: BytesMut,
+    /// Bytes that it is said to have.
+    expected: usize,
     most: usize,
 }
 
+/// For no more than this room is made at once, whatever the answer says of itself.
+const LARGEST_ROOM: u64 = 4 << 20;
+
 impl Collected {
-    fn new(most: usize) -> Collected {
-        Collected { first: Bytes::new(), all: BytesMut::new(), most }
+    fn new(most: usize, expected: Option<u64>) -> Collected {
+        let expected = usize::try_from(expected.unwrap_or(0).min(LARGEST_ROOM)).unwrap_or(0);
+        Collected { first: Bytes::new(), all: BytesMut::new(), expected, most }
     }
 
     fn add(&mut self, chunk: Bytes) -> Result<(), Setback> {
@@ -193,6 +199,7 @@ impl Collected {
             return Ok(());
         }
         if !self.first.is_empty() {
+            self.all.reserve(self.expected);
             self.all.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.all.extend_from_slice(&chunk);
@@ -210,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_body_is_refused_as_soon_as_it_grows_beyond_the_cap() {
-        let mut body = Collected::new(1 << 20);
+        let mut body = Collected::new(1 << 20, None);
         let chunk = Bytes::from(vec![b'x'; 400 << 10]);
         assert!(body.add(chunk.clone()).is_ok() && body.add(chunk.clone()).is_ok());
         let setback = body.add(chunk).unwrap_err();
@@ -222,10 +229,10 @@ mod tests {
     #[test]
     fn a_body_is_put_together_in_order_and_one_piece_is_not_copied() {
         let piece = Bytes::from("one".to_owned());
-        let mut body = Collected::new(100);
+        let mut body = Collected::new(100, None);
         body.add(piece.clone()).unwrap();
         assert_eq!(body.bytes().as_ptr(), piece.as_ptr());
-        let mut body = Collected::new(100);
+        let mut body = Collected::new(100, None);
         for piece in ["one", "", "two", "three"] {
             body.add(Bytes::from_static(piece.as_bytes())).unwrap();
         }

@@ -1,6 +1,7 @@
 //! One signed-in client of one server and user mapping: it plays the connectors' machines.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::address::Addresses;
@@ -23,6 +24,14 @@ pub struct Session {
     keyring: Arc<Keyring>,
     scrubber: Arc<Scrubber>,
     max_concurrency: u32,
+}
+
+/// Where the results of a job go.
+pub trait Sink<T>: Sync {
+    /// Waits until one more result is likely to find room.
+    fn room(&self) -> impl Future<Output = ()> + Send;
+    /// Takes a result, once there is room.
+    fn put(&self, result: T) -> impl Future<Output = ()> + Send;
 }
 
 impl Session {
@@ -66,14 +75,8 @@ impl Session {
         self.max_concurrency.max(1) as usize
     }
 
-    /// Runs a job to its end and hands each result to `sink`, which takes its time to ask for less.
-    ///
-    /// An error of the sink ends the job and comes back as it is.
-    pub async fn run<T, F>(&self, job: Job<T>, account: &Account, sink: impl FnMut(T) -> F + Send) -> Result<()>
-    where
-        T: Send,
-        F: Future<Output = Result<()>> + Send,
-    {
+    /// Runs a job to its end and hands each result to `sink`.
+    pub async fn run<T: Send>(&self, job: Job<T>, account: &Account, sink: &impl Sink<T>) -> Result<()> {
         let played = self.play(job, account, sink).await;
         played.map_err(|error| {
             account.count_error();
@@ -81,34 +84,47 @@ impl Session {
         })
     }
 
-    async fn play<T, F>(&self, mut job: Job<T>, account: &Account, mut sink: impl FnMut(T) -> F + Send) -> Result<()>
-    where
-        T: Send,
-        F: Future<Output = Result<()>> + Send,
-    {
+    async fn play<T: Send>(&self, mut job: Job<T>, account: &Account, sink: &impl Sink<T>) -> Result<()> {
         let mut last = None;
-        let mut asked = None;
+        // The request whose answer is being read.
+        let mut asked: Option<String> = None;
         let mut doubt = false;
         loop {
-            let step = step(&mut job, last.take()).map_err(|error| match asked.take() {
-                Some(label) => error.request(label),
-                None => error,
-            })?;
-            match step {
-                Step::Send(request) => {
-                    let response = self.answer(&request, account).await?;
-                    doubt = response.repeated || request.in_doubt;
-                    asked.clone_from(&response.request);
-                    last = Some(response);
-                }
+            let (request, ahead) = match step(&mut job, last.take(), asked.as_deref())? {
+                Step::Send(request) => (request, false),
+                Step::SendAhead(request) => (request, true),
                 Step::Sleep(time) => {
                     // What was answered is known, unless it was sent twice.
                     account.set_doubt(doubt);
                     tokio::time::sleep(time).await;
+                    continue;
                 }
-                Step::Yield(result) => sink(result).await?,
+                Step::Yield(result) => {
+                    sink.put(result).await;
+                    continue;
+                }
                 Step::Done => return Ok(()),
-            }
+            };
+            let answer = self.answer(&request, account);
+            let response = if ahead {
+                sink.room().await;
+                // The connection of the answer before goes back to where the request looks for one.
+                tokio::task::yield_now().await;
+                let reading = async {
+                    // First the connection gets its turn to send the request.
+                    tokio::task::yield_now().await;
+                    if let Step::Yield(result) = step(&mut job, None, asked.as_deref())? {
+                        sink.put(result).await;
+                    }
+                    Ok(())
+                };
+                meanwhile(answer, reading).await?
+            } else {
+                answer.await?
+            };
+            doubt = response.repeated || request.in_doubt;
+            asked.clone_from(&response.request);
+            last = Some(response);
         }
     }
 
@@ -144,14 +160,38 @@ impl Session {
     }
 }
 
-/// One step of a connector's machine. Its panic is an error of this job alone.
-fn step<T>(job: &mut Job<T>, last: Option<Response>) -> Result<Step<T>> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| job.next(last))).unwrap_or_else(|panic| {
+/// One step of a connector's machine, which reads the answer to `asked`. Its panic is an error of this job alone.
+fn step<T>(job: &mut Job<T>, last: Option<Response>, asked: Option<&str>) -> Result<Step<T>> {
+    let step = std::panic::catch_unwind(AssertUnwindSafe(|| job.next(last))).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("no reason given");
         Err(Error::new(Kind::Internal, format!("reading the API's answer failed: {text}")))
+    });
+    step.map_err(|error| match asked {
+        Some(asked) => error.request(asked),
+        None => error,
     })
+}
+
+/// Waits for an answer while the one before it is read. An error of the reading comes first, and ends both.
+async fn meanwhile<T>(answer: impl Future<Output = Result<T>>, reading: impl Future<Output = Result<()>>) -> Result<T> {
+    let (mut answer, mut reading) = (pin!(answer), pin!(reading));
+    let mut answered = None;
+    loop {
+        tokio::select! {
+            biased;
+            result = &mut answer, if answered.is_none() => answered = Some(result),
+            read = &mut reading => {
+                read?;
+                break;
+            }
+        }
+    }
+    match answered {
+        Some(result) => result,
+        None => answer.await,
+    }
 }

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::meter::Account;
 use super::retry::Policy;
-use super::session::Session;
+use super::session::{Session, Sink};
 use super::token::TokenStore;
 use crate::connector::contract::{Connector, Listing, Token, Usage, Verdict};
 use crate::connector::machine::{Job, Machine, Step, once, ready};
@@ -347,13 +347,20 @@ impl Setup {
     }
 }
 
+/// Keeps results in memory.
+struct Kept(Mutex<Vec<String>>);
+
+impl Sink<String> for Kept {
+    async fn room(&self) {}
+
+    async fn put(&self, result: String) {
+        self.0.lock().unwrap().push(result);
+    }
+}
+
 /// Runs a job to its end.
 pub async fn run(session: &Session, job: Job<String>, account: &Account) -> Result<Vec<String>> {
-    let results = Mutex::new(Vec::new());
-    let sink = |result| {
-        results.lock().unwrap().push(result);
-        std::future::ready(Ok(()))
-    };
-    session.run(job, account, sink).await?;
-    Ok(results.into_inner().unwrap())
+    let kept = Kept(Mutex::default());
+    session.run(job, account, &kept).await?;
+    Ok(kept.0.into_inner().unwrap())
 }

@@ -214,10 +214,10 @@ impl Keyring {
                 None => error,
             })?;
             match step {
-                Step::Send(request) if request.authorized => {
+                Step::Send(request) | Step::SendAhead(request) if request.authorized => {
                     return Err(Error::new(Kind::Internal, "signing in asks for a token"));
                 }
-                Step::Send(request) => {
+                Step::Send(request) | Step::SendAhead(request) => {
                     fixed = false;
                     let answer = self.courier.deliver(&request, None, account, &mut false).await;
                     let answer = answer.map_err(Denial::refused)?;

@@ -18,7 +18,8 @@ pub const CAP: usize = 8 << 20;
 
 pub struct Queue<T> {
     state: Mutex<State<T>>,
-    room: Notify,
+    /// The backend has taken something.
+    freed: Notify,
     wake: Arc<Wake>,
     cap: usize,
 }
@@ -28,6 +29,12 @@ struct State<T> {
     bytes: usize,
     taken: usize,
     end: End,
+}
+
+impl<T> State<T> {
+    fn fits(&self, weight: usize, cap: usize) -> bool {
+        self.waiting.is_empty() || self.waiting.len() < self.taken && self.bytes + weight <= cap
+    }
 }
 
 enum End {
@@ -41,7 +48,7 @@ enum End {
 impl<T> Queue<T> {
     pub fn new(wake: Arc<Wake>, cap: usize) -> Queue<T> {
         let state = State { waiting: VecDeque::new(), bytes: 0, taken: 0, end: End::Open };
-        Queue { state: Mutex::new(state), room: Notify::new(), wake, cap }
+        Queue { state: Mutex::new(state), freed: Notify::new(), wake, cap }
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -51,28 +58,35 @@ impl<T> Queue<T> {
     /// Puts a result in line, once there is room.
     pub async fn put(&self, result: T, weight: usize) {
         let mut result = Some(result);
-        loop {
-            let mut room = std::pin::pin!(self.room.notified());
-            room.as_mut().enable();
-            if self.put_now(&mut result, weight) {
-                self.wake.ring();
-                return;
+        self.once(|state| {
+            if !state.fits(weight, self.cap) {
+                return false;
             }
-            room.await;
-        }
+            if let Some(result) = result.take() {
+                state.bytes += weight;
+                state.waiting.push_back((result, weight));
+            }
+            true
+        })
+        .await;
+        self.wake.ring();
     }
 
-    fn put_now(&self, result: &mut Option<T>, weight: usize) -> bool {
-        let mut state = self.state();
-        let fits = state.waiting.len() < state.taken && state.bytes + weight <= self.cap;
-        if !fits && !state.waiting.is_empty() {
-            return false;
+    /// Waits until there is room for a small result. Nobody keeps it free.
+    pub async fn room(&self) {
+        self.once(|state| state.fits(0, self.cap)).await;
+    }
+
+    /// Tries until it works, after everything that the backend takes.
+    async fn once(&self, mut works: impl FnMut(&mut State<T>) -> bool) {
+        loop {
+            let mut taken = std::pin::pin!(self.freed.notified());
+            taken.as_mut().enable();
+            if works(&mut self.state()) {
+                return;
+            }
+            taken.await;
         }
-        if let Some(result) = result.take() {
-            state.bytes += weight;
-            state.waiting.push_back((result, weight));
-        }
-        true
     }
 
     /// Says that no more comes. Only the first word counts.
@@ -92,7 +106,7 @@ impl<T> Queue<T> {
             state.bytes -= weight;
             state.taken += 1;
             drop(state);
-            self.room.notify_waiters();
+            self.freed.notify_waiters();
             return Poll::Ready(Some(Ok(result)));
         }
         if matches!(state.end, End::Open) {

@@ -10,7 +10,7 @@ use super::queue::{Feed, Queue};
 use crate::connector::machine::Job;
 use crate::error::{Error, Kind, Result};
 use crate::http::meter::Account;
-use crate::http::session::Session;
+use crate::http::session::{Session, Sink};
 use crate::query::page::Weigh;
 
 /// Results in order of arrival. Dropping it aborts its requests and closes their connections.
@@ -61,24 +61,31 @@ async fn run<T: Weigh + Send + 'static>(
         if running.len() >= session.max_concurrency() {
             ended(running.join_next().await)?;
         }
-        let (session, account, queue) = (session.clone(), account.clone(), feed.0.clone());
-        running.spawn(async move {
-            let sink = |result: T| {
-                account.count_rows(result.rows());
-                let weight = result.weight();
-                let queue = queue.clone();
-                async move {
-                    queue.put(result, weight).await;
-                    Ok(())
-                }
-            };
-            session.run(job, &account, sink).await
-        });
+        let (session, sink) = (session.clone(), Line { queue: feed.0.clone(), account: account.clone() });
+        running.spawn(async move { session.run(job, &sink.account, &sink).await });
     }
     while !running.is_empty() {
         ended(running.join_next().await)?;
     }
     Ok(())
+}
+
+/// Puts results in line, and counts their rows.
+struct Line<T> {
+    queue: Arc<Queue<T>>,
+    account: Account,
+}
+
+impl<T: Weigh + Send> Sink<T> for Line<T> {
+    async fn room(&self) {
+        self.queue.room().await;
+    }
+
+    async fn put(&self, result: T) {
+        self.account.count_rows(result.rows());
+        let weight = result.weight();
+        self.queue.put(result, weight).await;
+    }
 }
 
 fn ended(task: Option<Result<Result<()>, JoinError>>) -> Result<()> {

@@ -7,8 +7,10 @@ use pgrx::pg_sys::{self, BuiltinOid, Datum, Oid, PgOid};
 use pgrx::{FromDatum, IntoDatum};
 use serde_json::value::RawValue;
 
-use super::memory::{c_text, in_utf8, text, text_datum};
+use super::memory::{SHORT, c_text, in_utf8, text, text_datum, text_in_place};
+use super::numeric;
 use crate::error::{Error, Kind, Result};
+use crate::query::page::{Cell as PageCell, Store};
 use crate::value::{Type, Value};
 
 /// The function behind `numeric / numeric`.
@@ -283,6 +285,8 @@ unsafe fn output(datum: Datum, oid: Oid) -> Box<str> {
 /// Turns cells of one column into datums. Made once per scan: the catalogue is asked here.
 pub struct Encoder {
     target: Target,
+    /// Whether texts are the same bytes here.
+    utf8: bool,
     input: pg_sys::FmgrInfo,
     io_param: Oid,
     modifier: i32,
@@ -300,6 +304,7 @@ enum Target {
     Time,
     Instant,
     Float8,
+    Numeric,
     TextArray,
     /// By the type's input function.
     Input,
@@ -324,6 +329,7 @@ impl Encoder {
             PgOid::BuiltIn(BuiltinOid::INT4OID) => Target::Int4,
             PgOid::BuiltIn(BuiltinOid::INT8OID) => Target::Int8,
             PgOid::BuiltIn(BuiltinOid::FLOAT8OID) => Target::Float8,
+            PgOid::BuiltIn(BuiltinOid::NUMERICOID) => Target::Numeric,
             PgOid::BuiltIn(BuiltinOid::TEXTOID | BuiltinOid::VARCHAROID) => Target::Text,
             PgOid::BuiltIn(BuiltinOid::DATEOID) => Target::Date,
             PgOid::BuiltIn(BuiltinOid::TIMEOID) => Target::Time,
@@ -331,7 +337,7 @@ impl Encoder {
             PgOid::BuiltIn(BuiltinOid::TEXTARRAYOID) => Target::TextArray,
             _ => Target::Input,
         };
-        Encoder { target, input, io_param, modifier }
+        Encoder { target, utf8: in_utf8(), input, io_param, modifier }
     }
 
     /// The datum, in the current memory context; `None` is NULL.
@@ -360,6 +366,19 @@ impl Encoder {
         let Some((sum, count)) = self.encode(sum)?.zip(self.encode(count)?) else { return Ok(None) };
         // SAFETY: Postgres's own division of two numerics.
         Ok(Some(unsafe { pg_sys::OidFunctionCall2Coll(NUMERIC_DIV.into(), pg_sys::InvalidOid, sum, count) }))
+    }
+
+    /// As [`Encoder::encode`], of a page's cell. The datum may lie in the page.
+    pub fn encode_cell(&mut self, cell: PageCell, store: &mut Store) -> Result<Option<Datum>> {
+        match (self.target, cell) {
+            (_, PageCell::Null) => Ok(None),
+            (Target::Text, PageCell::Text(text)) if self.utf8 && text.len() <= SHORT => {
+                Ok(Some(text_in_place(store.spot(text))))
+            }
+            (Target::Numeric, PageCell::Decimal { units, scale }) => Ok(Some(numeric::datum(units, scale))),
+            (_, PageCell::Other(at)) => self.encode(store.other(at)),
+            _ => self.encode(&store.value(cell)),
+        }
     }
 
     /// The cell that JSON stands for in a column of this type, as `jsonb_populate_record` reads it.

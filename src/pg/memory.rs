@@ -78,6 +78,20 @@ pub fn palloc<T: Copy>(value: T) -> *mut T {
     }
 }
 
+/// The longest text, in bytes, that a header of one byte can say the length of.
+pub const SHORT: usize = 126;
+
+/// A text datum that stays where it is: its header goes to the byte before it. Only for a database in UTF-8.
+///
+/// `spot` is that byte and the text, of at most [`SHORT`] bytes; it must last as long as the datum.
+pub fn text_in_place(spot: &mut [u8]) -> pg_sys::Datum {
+    debug_assert!(!spot.is_empty() && spot.len() <= SHORT + 1);
+    let start = spot.as_mut_ptr();
+    // SAFETY: a header of one byte needs no alignment, and there is one byte at least.
+    unsafe { pgrx::set_varsize_1b(start.cast(), spot.len() as i32) };
+    pg_sys::Datum::from(start)
+}
+
 /// Runs `work` with another current memory context.
 ///
 /// # Safety

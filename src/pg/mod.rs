@@ -27,6 +27,7 @@ mod modify_node;
 mod modify_plan;
 mod modify_planner;
 mod node;
+mod numeric;
 mod operator;
 mod plan;
 mod plan_text;

@@ -17,7 +17,7 @@ use super::session::{Answers, Remote};
 use crate::error::{Kind, Result};
 use crate::http::meter::{Counts, Meter};
 use crate::query::ask::Grouping;
-use crate::query::page::{Page, Weigh};
+use crate::query::page::{Page, Record, Weigh};
 use crate::schema::Field;
 use crate::value::Value;
 
@@ -130,16 +130,16 @@ impl Scan {
     }
 
     /// The cells of the next record, for whoever needs no row of it.
-    pub fn record(&mut self, node: ScanNode<'_>) -> Result<Option<&[Value]>> {
+    pub fn record(&mut self, node: ScanNode<'_>) -> Result<Option<Record>> {
         if !self.started {
             self.start(node)?;
         }
         if !self.advance()? {
             return Ok(None);
         }
-        let cells = self.held.pages[self.page].row(self.row);
+        let record = self.held.pages[self.page].record(self.row);
         self.row += 1;
-        Ok(Some(cells))
+        Ok(Some(record))
     }
 
     pub fn table(&self) -> &Table {
@@ -192,7 +192,7 @@ impl Scan {
         if self.finished
             && let Some(cells) = self.plan.read.grouping.as_ref().and_then(Grouping::of_nothing)
         {
-            self.held.push(Page::new(1, cells));
+            self.held.push(Page::of_values(1, cells));
         }
         self.started = true;
         Ok(())
@@ -232,19 +232,20 @@ impl Scan {
         }
     }
 
-    /// Puts the current record into the slot and steps on.
+    /// Puts the current record into the slot and steps on. The row may point into its page, which is let go of only
+    /// when the slot is empty again.
     fn fill(&mut self, slot: &mut Slot<'_>) -> Result<()> {
-        let cells = self.held.pages[self.page].row(self.row);
+        let (cells, store) = self.held.pages[self.page].row(self.row);
         self.row += 1;
         let fields = &self.plan.read.fields;
         slot.store(|values, nulls| {
             self.trail.enter();
             for (at, output) in self.outputs.iter_mut().enumerate() {
                 self.trail.at(at);
-                let cell = &cells[output.cell];
+                let cell = cells[output.cell];
                 let datum = match output.per {
-                    None => output.encoder.encode(cell),
-                    Some(per) => output.encoder.quotient(cell, &cells[per]),
+                    None => output.encoder.encode_cell(cell, store),
+                    Some(per) => output.encoder.quotient(&store.value(cell), &store.value(cells[per])),
                 };
                 if let Some(datum) = datum.map_err(|error| error.column(&fields[output.cell].name))? {
                     values[output.place] = datum;

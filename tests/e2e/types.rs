@@ -35,6 +35,91 @@ fn numbers_keep_every_digit() {
     assert_eq!(session.value("SELECT bool_and(whole__c = trunc(whole__c)) FROM salesforce.every_type__c"), "t");
 }
 
+/// Answers every query with these values of one field.
+fn answer(world: &World, field: &str, values: &[String]) {
+    let record = |value: &String| format!(r#"{{"attributes":{{"type":"Contact","url":"/x"}},"{field}":{value}}}"#);
+    let records = values.iter().map(record).collect::<Vec<_>>().join(",");
+    let body = format!(r#"{{"totalSize":{},"done":true,"records":[{records}]}}"#, values.len());
+    world.sandbox.fault(Fault::new(Action::Body(body)).path("/query"));
+}
+
+#[test]
+fn every_number_is_the_one_that_postgres_reads_down_to_its_bytes() {
+    let world = World::new(Config::new());
+    let mut session = world.connect();
+    let digits = [
+        "0",
+        "1",
+        "5",
+        "9",
+        "10",
+        "150",
+        "1000",
+        "9999",
+        "10000",
+        "10001",
+        "100000000",
+        "123456789",
+        "99999999",
+        "10203040506",
+        "100000000000000000",
+        "999999999999999999",
+        "123456789012345678",
+        "1000000000000000000",
+        "12345678901234567890",
+    ];
+    let mut numbers: Vec<String> =
+        ["1.0E8", "1e-5", "-2.50E+3", "1.000000000000000000000001"].map(str::to_owned).into();
+    for digits in digits {
+        for places in 0..20 {
+            let padded = format!("{digits:0>width$}", width = places + 1);
+            let (whole, fraction) = padded.split_at(padded.len() - places);
+            let point = if places > 0 { "." } else { "" };
+            numbers.extend(["", "-"].map(|sign| format!("{sign}{whole}{point}{fraction}")));
+        }
+    }
+    answer(&world, "Score__c", &numbers);
+    let shown = |number: &str| {
+        format!(
+            "concat_ws(' ', {number}, encode(numeric_send({number}), 'hex'), pg_column_size({number}), {number} + 1)"
+        )
+    };
+    let ours = session.column(&format!("SELECT {} FROM salesforce.contact", shown("score__c")));
+    let list = numbers.join("','");
+    let theirs = session
+        .column(&format!("SELECT {} FROM (SELECT n::numeric FROM unnest(ARRAY['{list}']) n OFFSET 0) s", shown("n")));
+    assert_eq!(ours.len(), numbers.len());
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(ours, theirs);
+    }
+}
+
+#[test]
+fn texts_of_every_length_arrive_whole_also_when_they_are_read_again() {
+    let world = World::new(Config::new());
+    let mut session = world.connect();
+    let texts: Vec<String> =
+        (0..300).map(|length| "aé😀\n\\".chars().cycle().skip(length % 3).take(length).collect()).collect();
+    let plain: Vec<String> = (0..300).map(|length| "x".repeat(length)).collect();
+    let texts = [texts, plain].concat();
+    let json: Vec<_> = texts.iter().map(|text| serde_json::to_string(text).expect("a text")).collect();
+    answer(&world, "Title", &json);
+    session.run("SET enable_material = off; SET enable_hashjoin = off; SET enable_mergejoin = off");
+    let read = "SELECT title FROM (VALUES (1), (2), (3)) v LEFT JOIN salesforce.contact ON true";
+    assert_eq!(session.column(read), [texts.clone(), texts.clone(), texts.clone()].concat());
+    assert_eq!(world.requests().len(), 1);
+    // Whoever keeps rows copies them.
+    assert_eq!(
+        session.column("SELECT min(title) FROM salesforce.contact GROUP BY title ORDER BY title COLLATE \"C\""),
+        {
+            let mut sorted = texts.clone();
+            sorted.sort();
+            sorted.dedup();
+            sorted
+        }
+    );
+}
+
 #[test]
 fn compound_values_are_json() {
     let world = world(200);

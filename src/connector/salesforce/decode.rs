@@ -1,4 +1,4 @@
-//! Pages of records, from JSON straight into cells.
+//! Pages of records, from JSON of any form straight into cells; [`super::compact`] has a shorter way for most of them.
 //!
 //! No tree of JSON values is built: a scan has millions of cells, and a number must keep the digits that it came
 //! with. Each cell is looked at as the JSON text it is, and whatever is not as promised is an error: a page is
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::errors::{excerpt, unreadable};
 use crate::error::{Error, Kind, Result};
 use crate::number::Number;
-use crate::query::page::Record as Cells;
+use crate::query::page::{Record as Cells, Table};
 use crate::schema::Field;
 use crate::value::{Type, Value, parse_date, parse_instant, parse_time};
 
@@ -26,9 +26,8 @@ pub struct QueryPage {
     pub done: bool,
     /// The link to the next page.
     pub next: Option<String>,
-    pub rows: usize,
-    /// Row by row, the wanted fields in order.
-    pub cells: Vec<Value>,
+    /// The wanted fields in order.
+    pub table: Table,
 }
 
 /// Reads one answer to a query.
@@ -111,8 +110,7 @@ impl<'de> Visitor<'de> for PageVisitor<'_> {
             total: total.ok_or_else(|| A::Error::missing_field("totalSize"))?,
             done: done.ok_or_else(|| A::Error::missing_field("done"))?,
             next,
-            rows,
-            cells,
+            table: Table::of_values(rows, cells),
         })
     }
 }
@@ -323,7 +321,7 @@ impl Visitor<'_> for FieldKey<'_, '_> {
 }
 
 /// One cell, from its JSON text.
-fn cell(field: &Field, raw: &str) -> Result<Value> {
+pub fn cell(field: &Field, raw: &str) -> Result<Value> {
     let raw = match raw {
         // A checkbox is never null.
         "null" if field.remote_type == "boolean" => "false",

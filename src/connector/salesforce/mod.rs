@@ -8,6 +8,7 @@
 
 mod api;
 mod auth;
+mod compact;
 mod decode;
 mod describe;
 mod encode;

@@ -3,16 +3,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use reqwest::Url;
 
 use super::api::Salesforce;
 use super::errors::unreadable;
-use super::{decode, soql, split, write};
+use super::{compact, decode, soql, split, write};
 use crate::connector::machine::{Job, Machine, Step, once};
 use crate::connector::wire::{Request, Response, query};
 use crate::error::{Error, Kind, Result};
 use crate::query::ask::BoundRead;
-use crate::query::page::Page;
+use crate::query::page::{Page, Shelf};
 use crate::schema::Field;
 
 /// Empty pages in a row that are no sign of trouble yet.
@@ -91,7 +92,7 @@ fn by_ids(salesforce: &Salesforce, read: &BoundRead, fields: Arc<[Field]>, ids: 
             return Err(unreadable("a list of records", &what, &response.body));
         }
         let found: Vec<_> = records.into_iter().flatten().collect();
-        Ok(Page::new(found.len(), found.into_iter().flatten().collect()))
+        Ok(Page::of_values(found.len(), found.into_iter().flatten().collect()))
     })
 }
 
@@ -101,10 +102,13 @@ struct Pages {
     headers: Vec<(&'static str, String)>,
     /// The request that comes next.
     next: Option<Request>,
+    /// The answer that is read while the next is under way, and the link in it that was followed.
+    unread: Option<(Response, String)>,
     /// Links that were followed: none is followed twice.
     links: HashSet<String>,
     received: u64,
     empty: u32,
+    shelf: Shelf,
 }
 
 impl Pages {
@@ -113,17 +117,21 @@ impl Pages {
             fields,
             headers: first.headers.clone(),
             next: Some(first),
+            unread: None,
             links: HashSet::new(),
             received: 0,
             empty: 0,
+            shelf: Shelf::default(),
         }
     }
 
-    fn page(&mut self, response: &Response) -> Result<Page> {
+    /// Reads an answer. `followed` is the link in it whose page was asked for already.
+    fn page(&mut self, response: Response, followed: Option<&str>) -> Result<Page> {
         let body = &response.body;
-        let page = decode::page(body, &self.fields)?;
+        let page = compact::page(body, &self.fields, self.shelf.take())?;
         let wrong = |what: &str| unreadable("a page of records", what, body);
-        self.received += page.rows as u64;
+        let rows = page.table.rows;
+        self.received += rows as u64;
         if self.received > page.total {
             return Err(wrong(&format!("it is said to be of {} records, but {} have come", page.total, self.received)));
         }
@@ -134,25 +142,34 @@ impl Pages {
                 page.total, self.received
             )));
         }
-        self.empty = if page.rows == 0 { self.empty + 1 } else { 0 };
-        self.next = match (page.done, page.next) {
-            (true, None) => None,
+        self.empty = if rows == 0 { self.empty + 1 } else { 0 };
+        match (page.done, page.next) {
+            (true, None) => {}
             (true, Some(_)) => return Err(wrong("it is the last one and yet links to another")),
             (false, None) => return Err(wrong("it is not the last one but has no nextRecordsUrl")),
             (false, Some(_)) if self.empty > MAX_EMPTY_PAGES => {
                 return Err(wrong(&format!("{} pages in a row held no record", self.empty)));
             }
-            (false, Some(link)) => {
-                let path = follow(&response.origin, &link)?;
-                if !self.links.insert(path.clone()) {
-                    return Err(wrong("its link to the next page was followed already"));
-                }
-                let mut request = Request::get(path);
-                request.headers.clone_from(&self.headers);
-                Some(request)
-            }
-        };
-        Ok(Page::new(page.rows, page.cells))
+            (false, Some(link)) => match followed {
+                None => self.next = Some(self.follow(&response, &link)?),
+                Some(followed) if followed == link => {}
+                Some(_) => return Err(wrong("it links to two next pages")),
+            },
+        }
+        let body = response.body.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        Ok(Page::new(page.table, body, self.shelf.clone()))
+    }
+
+    /// The request for the next page.
+    fn follow(&mut self, response: &Response, link: &str) -> Result<Request> {
+        let path = follow(&response.origin, link)?;
+        if !self.links.insert(path.clone()) {
+            let what = "its link to the next page was followed already";
+            return Err(unreadable("a page of records", what, &response.body));
+        }
+        let mut request = Request::get(path);
+        request.headers.clone_from(&self.headers);
+        Ok(request)
     }
 }
 
@@ -182,9 +199,18 @@ impl Machine for Pages {
     type Out = Page;
 
     fn next(&mut self, last: Option<Response>) -> Result<Step<Page>> {
-        if let Some(response) = last {
-            return self.page(&response).map(Step::Yield);
+        match (last, self.unread.take()) {
+            (Some(response), _) => match compact::next_link(&response.body) {
+                // The API makes the next page while this one is read.
+                Some(link) => {
+                    let request = self.follow(&response, &link)?;
+                    self.unread = Some((response, link));
+                    Ok(Step::SendAhead(request))
+                }
+                None => self.page(response, None).map(Step::Yield),
+            },
+            (None, Some((response, link))) => self.page(response, Some(&link)).map(Step::Yield),
+            (None, None) => Ok(self.next.take().map_or(Step::Done, Step::Send)),
         }
-        Ok(self.next.take().map_or(Step::Done, Step::Send))
     }
 }

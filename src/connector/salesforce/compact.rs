@@ -1,0 +1,343 @@
+//! Pages in the form in which Salesforce writes them: no white space, fields in the order in which they were asked for.
+//!
+//! Reading that form takes little more than comparing keys and finding where texts end. Whatever looks otherwise is
+//! declined: a single value is then read by [`super::decode`], and a page with any other surprise as a whole, since
+//! only there all of JSON is known and errors are worded. So nothing here may take for good what is not.
+
+use std::ops::Range;
+
+use serde_json::value::RawValue;
+
+use super::decode::{self, QueryPage};
+use crate::error::Result;
+use crate::query::page::{Cell, Span, Table};
+use crate::schema::Field;
+use crate::value::{Type, Value, parse_date, parse_instant, parse_time};
+
+/// What stands before the records of a page, and behind them.
+#[derive(Debug, Default)]
+struct Frame {
+    total: Option<u64>,
+    done: Option<bool>,
+    /// The link to the next page.
+    next: Option<String>,
+}
+
+/// The most records that a page has: room is made for no more at once.
+const MOST_ROWS: usize = 2_000;
+
+/// The link to the next page, where it stands before the records: known before they are read.
+pub fn next_link(body: &[u8]) -> Option<String> {
+    // Far more than it takes; a letter may be cut in two at the end.
+    let start = &body[..body.len().min(4_096)];
+    let whole = std::str::from_utf8(start).map_or_else(|error| error.valid_up_to(), str::len);
+    let mut reader = Reader { text: std::str::from_utf8(&start[..whole]).ok()?, at: 0 };
+    let mut frame = Frame::default();
+    reader.expect("{")?;
+    while !reader.eat("\"records\":") {
+        reader.framed(&mut frame)?;
+        reader.expect(",")?;
+    }
+    frame.next.filter(|_| frame.done == Some(false))
+}
+
+/// Reads one answer to a query. `room` is used for its cells.
+pub fn page(body: &[u8], fields: &[Field], room: Vec<Cell>) -> Result<QueryPage> {
+    match std::str::from_utf8(body).ok().and_then(|text| compact(text, fields, room)) {
+        Some(page) => Ok(page),
+        None => decode::page(body, fields),
+    }
+}
+
+/// A whole page; `None` if it is of another form.
+fn compact(text: &str, fields: &[Field], room: Vec<Cell>) -> Option<QueryPage> {
+    let wanted: Vec<_> = fields.iter().map(Wanted::new).collect();
+    // Two columns of one field would share its bytes.
+    let twin = |at: usize| fields[at + 1..].iter().any(|other| other.name.eq_ignore_ascii_case(&fields[at].name));
+    if (0..fields.len()).any(twin) {
+        return None;
+    }
+    let mut reader = Reader { text, at: 0 };
+    let (mut frame, mut table, mut room) = (Frame::default(), None, Some(room));
+    reader.expect("{")?;
+    loop {
+        if reader.eat("\"records\":") {
+            table = Some(reader.records(&wanted, room.take()?)?);
+        } else {
+            reader.framed(&mut frame)?;
+        }
+        if !reader.more("}")? {
+            break;
+        }
+    }
+    let Frame { total, done, next } = frame;
+    (reader.at == text.len()).then_some(QueryPage { total: total?, done: done?, next, table: table? })
+}
+
+/// A field that is asked for.
+struct Wanted<'a> {
+    field: &'a Field,
+    /// `"Name":`
+    key: String,
+    /// Whether it may be null.
+    nullable: bool,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(field: &'a Field) -> Self {
+        Wanted { field, key: format!("\"{}\":", field.name), nullable: field.remote_type != "boolean" }
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+/// `None`: not in the expected form. Where it says that it reads, it has moved on only if it has read.
+impl<'a> Reader<'a> {
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes().get(self.at).copied()
+    }
+
+    #[inline]
+    fn eat(&mut self, expected: &str) -> bool {
+        let end = self.at + expected.len();
+        let found = self.bytes().get(self.at..end) == Some(expected.as_bytes());
+        if found {
+            self.at = end;
+        }
+        found
+    }
+
+    fn expect(&mut self, expected: &str) -> Option<()> {
+        self.eat(expected).then_some(())
+    }
+
+    /// Steps over what comes after an element: a comma, or the end of them all.
+    fn more(&mut self, end: &str) -> Option<bool> {
+        if self.eat(",") { Some(true) } else { self.expect(end).map(|()| false) }
+    }
+
+    /// A key of the frame, and its value.
+    fn framed(&mut self, frame: &mut Frame) -> Option<()> {
+        if frame.total.is_none() && self.eat("\"totalSize\":") {
+            let (total, 0) = self.number()? else { return None };
+            frame.total = Some(u64::try_from(total).ok()?);
+        } else if frame.done.is_none() && self.eat("\"done\":") {
+            frame.done = Some(self.eat("true"));
+            if frame.done == Some(false) {
+                self.expect("false")?;
+            }
+        } else if frame.next.is_none() && self.eat("\"nextRecordsUrl\":") {
+            frame.next = Some(self.text[self.string()?].to_owned());
+        } else {
+            return None;
+        }
+        Some(())
+    }
+
+    fn records(&mut self, wanted: &[Wanted<'_>], room: Vec<Cell>) -> Option<Table> {
+        let mut table = Table { cells: room, ..Table::default() };
+        self.expect("[")?;
+        if self.eat("]") {
+            return Some(table);
+        }
+        let mut skipped = "";
+        loop {
+            let start = self.at;
+            self.record(wanted, &mut skipped, &mut table)?;
+            table.rows += 1;
+            if table.rows == 1 {
+                let rows = (self.text.len() - start) / (self.at - start);
+                table.cells.reserve(wanted.len() * rows.min(MOST_ROWS));
+            }
+            if !self.more("]")? {
+                return Some(table);
+            }
+        }
+    }
+
+    /// One record: the wanted fields in order, and others in between.
+    ///
+    /// `skipped` is the last key that was none of them: it is mostly the same in every record.
+    fn record(&mut self, wanted: &[Wanted<'_>], skipped: &mut &'a str, table: &mut Table) -> Option<()> {
+        let mut rest = wanted.iter();
+        let mut next = rest.next();
+        self.expect("{")?;
+        loop {
+            let found = match next {
+                Some(wanted) if self.eat(&wanted.key) => true,
+                _ => {
+                    let key = &self.text[self.string()?];
+                    self.expect(":")?;
+                    let is_key = |wanted: &Wanted<'_>| wanted.field.name.eq_ignore_ascii_case(key);
+                    let found = next.is_some_and(is_key);
+                    if !found && key != *skipped && wanted.iter().any(is_key) {
+                        return None;
+                    }
+                    if !found {
+                        *skipped = key;
+                        self.skip()?;
+                    }
+                    found
+                }
+            };
+            if let Some(wanted) = next.filter(|_| found) {
+                let cell = self.cell(wanted, &mut table.values)?;
+                table.cells.push(cell);
+                next = rest.next();
+            }
+            if !self.more("}")? {
+                return next.is_none().then_some(());
+            }
+        }
+    }
+
+    /// Reads a value.
+    #[inline]
+    fn cell(&mut self, wanted: &Wanted<'_>, values: &mut Vec<Value>) -> Option<Cell> {
+        let cell = match wanted.field.ty {
+            _ if wanted.nullable && self.eat("null") => Some(Cell::Null),
+            Type::Text => self.string().and_then(|text| Span::new(text.start, text.end)).map(Cell::Text),
+            Type::Bool if self.eat("true") => Some(Cell::Bool(true)),
+            Type::Bool if self.eat("false") => Some(Cell::Bool(false)),
+            Type::Int => self.number().and_then(|(units, scale)| (scale == 0).then_some(Cell::Int(units))),
+            Type::Decimal => self.number().map(|(units, scale)| Cell::Decimal { units, scale }),
+            Type::Date => self.parsed(|text| parse_date(text).ok()).map(Cell::Date),
+            Type::Time => self.parsed(|text| parse_time(text).ok()).map(Cell::Time),
+            Type::Instant => self.parsed(|text| parse_instant(text).ok()).map(Cell::Instant),
+            _ => None,
+        };
+        cell.or_else(|| self.odd(wanted.field, values))
+    }
+
+    /// Reads a value of any form.
+    #[cold]
+    fn odd(&mut self, field: &Field, values: &mut Vec<Value>) -> Option<Cell> {
+        let start = self.at;
+        // What has been read of it, if anything, was no whole value.
+        let raw = self.raw()?;
+        match decode::cell(field, raw) {
+            Ok(value) => Some(Cell::of(value, values)),
+            Err(_) => {
+                self.at = start;
+                None
+            }
+        }
+    }
+
+    fn parsed<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let start = self.at;
+        let parsed = self.string().and_then(|text| parse(&self.text[text]));
+        if parsed.is_none() {
+            self.at = start;
+        }
+        parsed
+    }
+
+    /// Steps over a value.
+    fn skip(&mut self) -> Option<()> {
+        let start = self.at;
+        if self.texts().is_some() {
+            return Some(());
+        }
+        self.at = start;
+        self.raw().map(drop)
+    }
+
+    /// Steps over a string, or an object of strings, such as `attributes` are.
+    fn texts(&mut self) -> Option<()> {
+        if !self.eat("{") {
+            return self.string().map(drop);
+        }
+        loop {
+            self.string()?;
+            self.expect(":")?;
+            self.string()?;
+            if !self.more("}")? {
+                return Some(());
+            }
+        }
+    }
+
+    /// Reads a value as the JSON text that it is.
+    fn raw(&mut self) -> Option<&'a str> {
+        let mut values = serde_json::Deserializer::from_str(&self.text[self.at..]).into_iter::<&'a RawValue>();
+        let raw = values.next()?.ok()?.get();
+        self.at += values.byte_offset();
+        Some(raw)
+    }
+
+    /// Reads a string that has no escapes: where its text stands.
+    #[inline]
+    fn string(&mut self) -> Option<Range<usize>> {
+        let bytes = self.bytes();
+        if self.peek()? != b'"' {
+            return None;
+        }
+        let start = self.at + 1;
+        let mut end = start;
+        loop {
+            let Some(word) = bytes.get(end..).and_then(|rest| rest.first_chunk::<8>()) else {
+                end += bytes.get(end..)?.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+                break;
+            };
+            let special = special(u64::from_le_bytes(*word));
+            if special != 0 {
+                end += special.trailing_zeros() as usize / 8;
+                break;
+            }
+            end += 8;
+        }
+        if bytes[end] != b'"' {
+            return None;
+        }
+        self.at = end + 1;
+        Some(start..end)
+    }
+
+    /// Reads a number without exponent, of up to 18 digits, as units and decimal places. A negative zero is none.
+    #[inline]
+    fn number(&mut self) -> Option<(i64, u8)> {
+        let rest = &self.bytes()[self.at..];
+        let negative = rest.first() == Some(&b'-');
+        let digits = &rest[usize::from(negative)..];
+        let (mut units, mut at, mut point) = (0i64, 0, None);
+        loop {
+            match digits.get(at)? {
+                digit @ b'0'..=b'9' => units = units * 10 + i64::from(digit - b'0'),
+                b'.' if point.is_none() => point = Some(at),
+                b',' | b'}' => break,
+                _ => return None,
+            }
+            at += 1;
+            if at > 18 {
+                return None;
+            }
+        }
+        let whole = point.unwrap_or(at);
+        let scale = point.map_or(0, |point| at - point - 1);
+        let leading_zero = whole > 1 && digits[0] == b'0';
+        if whole == 0 || leading_zero || point.is_some() && scale == 0 || negative && units == 0 {
+            return None;
+        }
+        self.at += usize::from(negative) + at;
+        Some((if negative { -units } else { units }, u8::try_from(scale).ok()?))
+    }
+}
+
+/// Marks the first byte that ends the plain part of a JSON string, by its highest bit: a quotation mark, a backslash or
+/// a control character. Marks behind the first may be wrong.
+/// <https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord>
+fn special(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHEST: u64 = ONES << 7;
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word & HIGHEST;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    is(b'"') | is(b'\\') | below(word, 0x20)
+}
