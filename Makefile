@@ -16,12 +16,13 @@ LIBDIR = $(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 SHAREDIR = $(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension
 
-.PHONY: help deps test-deps build install install-built demo test lint bench clean
+.PHONY: help deps test-deps build install install-built demo test soak lint bench clean
 
 help:
 	@echo 'make install   build the extension and install it into the Postgres of PG_CONFIG ($(PG_CONFIG))'
 	@echo 'make demo      show it: a simulated Salesforce, a throwaway cluster, queries, a connection string'
 	@echo 'make test      format, lints, unit tests, PostgreSQL 14 to 18, end-to-end tests'
+	@echo 'make soak      ten thousand random queries on foreign tables and on local copies'
 	@echo 'make lint      format and lints alone'
 	@echo 'make bench     measure'
 	@echo 'make clean     remove what was built'
@@ -52,6 +53,11 @@ demo: deps
 
 test: test-deps
 	@tests/all
+
+# Half of them in a database with C collation, half with an ICU one. SEQUIN_SEED=1234 runs one query in both, and tells all about it.
+soak: install
+	@SEQUIN_SEED=$${SEQUIN_SEED:-0..5000} tests/cluster run -- \
+	  $(CARGO) test --release --workspace $(FEATURES) --test e2e random_queries -- --nocapture
 
 lint: deps
 	$(CARGO) fmt --all --check

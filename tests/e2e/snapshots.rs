@@ -25,8 +25,9 @@ fn plans_and_results_of_every_kind_of_query_are_those_written_down() {
     let write = env::var("SEQUIN_SNAPSHOTS").is_ok_and(|wish| wish == "write");
     let mut different = Vec::new();
     for path in scripts {
-        let world =
-            World::new(Config::new().records("Contact", 300).records("Account", 40).records("Every_Type__c", 60));
+        let config = Config::new().records("Contact", 300).records("Account", 40).records("Every_Type__c", 60);
+        // A contact with a case could not be deleted.
+        let world = World::new(config.records("Case", 0));
         let mut session = world.connect();
         // Other versions plan otherwise.
         if session.number("SHOW server_version_num") / 10_000 != 15 {
@@ -97,7 +98,7 @@ fn answer(session: &mut Session, statement: &str, given: &mut String) {
     }
     match result(session, statement) {
         Ok((mut rows, summary)) => {
-            if !statement.contains("ORDER BY") {
+            if !is_ordered(statement) {
                 rows.sort();
             }
             rows.iter().take(MOST_ROWS).for_each(|row| tell("--=", &row.replace('\n', "\\n")));
@@ -105,6 +106,16 @@ fn answer(session: &mut Session, statement: &str, given: &mut String) {
         }
         Err(failure) => tell("--=", &format!("ERROR {}: {}", failure.code, failure.message)),
     }
+}
+
+/// Whether it says ORDER BY outside of all brackets.
+fn is_ordered(statement: &str) -> bool {
+    let mut depth = 0;
+    let outside = |c: &char| {
+        depth += i32::from(*c == '(') - i32::from(*c == ')');
+        depth == 0
+    };
+    statement.chars().filter(outside).collect::<String>().contains("ORDER BY")
 }
 
 /// Rows, and how many there are.

@@ -12,7 +12,7 @@ pub type Answer = Result<Vec<Row>, Box<Failure>>;
 pub fn run(session: &mut Session, query: &Query, sql: &str) -> Vec<Answer> {
     match query.mode {
         Mode::Simple => vec![session.try_rows(sql)],
-        Mode::Cursor { hold, step } => vec![fetched(session, sql, hold, step)],
+        Mode::Cursor { hold, back, step } => vec![fetched(session, sql, hold, back, step)],
         Mode::Prepared(mode) => {
             session.run(&format!("SET plan_cache_mode = {mode}"));
             let types: Vec<&str> = query.parameters.iter().map(|parameter| parameter.ty.as_str()).collect();
@@ -37,10 +37,11 @@ pub fn brackets(list: &[&str]) -> String {
     if list.is_empty() { String::new() } else { format!(" ({})", list.join(", ")) }
 }
 
-fn fetched(session: &mut Session, sql: &str, hold: bool, step: usize) -> Answer {
+fn fetched(session: &mut Session, sql: &str, hold: bool, back: bool, step: usize) -> Answer {
     let mut fetch = || {
         session.try_rows("BEGIN")?;
-        session.try_rows(&format!("DECLARE c CURSOR {} FOR {sql}", if hold { "WITH HOLD" } else { "" }))?;
+        let (scroll, holds) = (if back { "SCROLL" } else { "" }, if hold { "WITH HOLD" } else { "" });
+        session.try_rows(&format!("DECLARE c {scroll} CURSOR {holds} FOR {sql}"))?;
         let mut rows = session.try_rows(&format!("FETCH {step} FROM c"))?;
         if hold {
             session.try_rows("COMMIT")?;
@@ -51,6 +52,9 @@ fn fetched(session: &mut Session, sql: &str, hold: bool, step: usize) -> Answer 
                 break;
             }
             rows.extend(more);
+        }
+        if back {
+            rows.extend(session.try_rows("FETCH BACKWARD ALL FROM c")?);
         }
         session.try_rows("CLOSE c")?;
         if !hold {
@@ -124,4 +128,35 @@ fn clipped(row: &Row) -> Vec<String> {
         cell.as_deref().map_or_else(|| "NULL".to_owned(), |text| text.chars().take(60).collect())
     };
     row.iter().take(8).map(cell).collect()
+}
+
+mod tests {
+    use super::*;
+
+    fn rows(text: &str) -> Vec<Row> {
+        text.split(' ').map(|row| row.split(',').map(|cell| Some(cell.to_owned())).collect()).collect()
+    }
+
+    #[test]
+    fn what_differs_is_told_and_what_may_differ_is_not() {
+        let right = rows("1,a 1,b 2,c");
+        let differs = |order: Order, found: &str| difference(order, &right, &rows(found), None).is_some();
+        for order in [Order::None, Order::Keys(1), Order::Total] {
+            assert!(!differs(order, "1,a 1,b 2,c"));
+            for wrong in ["1,a 1,b", "1,a 1,b 2,c 2,c", "1,a 1,b 2,C", "1,a 1,a 2,c"] {
+                assert!(differs(order, wrong), "{order:?} {wrong}");
+            }
+        }
+        for (found, wrong) in [("1,b 1,a 2,c", [false, false, true]), ("2,c 1,a 1,b", [false, true, true])] {
+            assert_eq!([Order::None, Order::Keys(1), Order::Total].map(|order| differs(order, found)), wrong);
+        }
+    }
+
+    #[test]
+    fn of_a_limit_without_order_any_rows_will_do() {
+        let all = rows("1,a 1,a 1,b 2,c");
+        let differs = |found: &str| difference(Order::None, &all[..2], &rows(found), Some(&all)).is_some();
+        assert!(!differs("1,a 1,a") && !differs("2,c 1,b"));
+        assert!(differs("2,c 2,c") && differs("3,d 1,a") && differs("1,a"));
+    }
 }

@@ -377,6 +377,17 @@ impl<'t> Maker<'t> {
                 _ => format!("{not}EXISTS (SELECT {from} {}.id = {key} AND {})", inner.alias, inside.sql),
             });
         }
+        if self.draw.hit(0.25)
+            && let Some(column) = self.column(source.table, &[Class::Text])
+        {
+            let table = self.table();
+            let inner = self.source(table);
+            let inside = self.condition(std::slice::from_ref(&inner), 0);
+            if let Some(other) = self.column(table, &[Class::Text]) {
+                let from = format!("SELECT {} FROM salesforce.{} AS {}", of(&inner, other), table.name, inner.alias);
+                return Condition::local(format!("{} {not}IN ({from} WHERE {})", of(source, column), inside.sql));
+            }
+        }
         let tables = self.tables;
         let children: Vec<(&'t super::fixture::Table, &'t Column)> = tables
             .iter()

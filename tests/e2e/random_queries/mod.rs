@@ -55,7 +55,6 @@ fn compare(database: &str, sandbox: impl FnOnce(Config) -> Config) {
     let world = fixture::world(database, sandbox);
     let tables = fixture::tables(&world);
     let mut bench = Bench { session: world.connect(), world: &world, tally: Tally::default(), alone };
-    bench.session.run("SET statement_timeout = '60s'");
     let mut wrong = Vec::new();
     for seed in seeds {
         wrong.extend(bench.check(&query(seed, &tables)).err());
@@ -88,6 +87,7 @@ struct Bench<'w> {
 impl Bench<'_> {
     /// Runs a query locally and, with pushdown and without, remotely. The error tells what differs and how to see it again.
     fn check(&mut self, query: &Query) -> Result<(), String> {
+        self.session.run(&format!("RESET ALL; SET statement_timeout = '60s'; {}", query.settings));
         let local = |sql: &str| sql.replace("salesforce.", "local.");
         let right = compare::run(&mut self.session, query, &local(&query.sql));
         let unlimited = query.unlimited.as_ref().map(|sql| compare::run(&mut self.session, query, &local(sql)));
@@ -99,7 +99,7 @@ impl Bench<'_> {
             match answer {
                 Ok(rows) => self.tally.rows += rows.len(),
                 // A query that makes no sense is the generator's mistake.
-                Err(failure) if failure.code.starts_with("42") => {
+                Err(failure) if failure.code.starts_with("42") || failure.code == "57014" => {
                     return Err(format!("no query: {}\n{failure:#?}", told(query)));
                 }
                 Err(_) => {}
@@ -179,5 +179,13 @@ fn told(query: &Query) -> String {
         .enumerate()
         .map(|(number, parameter)| format!("\n  ${} {} = {}", number + 1, parameter.ty, parameter.values.join(" | ")))
         .collect();
-    format!("SEQUIN_SEED={} ({:?}, {:?})\n  {}{}", query.seed, query.mode, query.order, query.sql, parameters.concat())
+    format!(
+        "SEQUIN_SEED={} ({:?}, {:?}, {})\n  {}{}",
+        query.seed,
+        query.mode,
+        query.order,
+        query.settings,
+        query.sql,
+        parameters.concat()
+    )
 }

@@ -19,12 +19,19 @@ pub enum Mode {
     Simple,
     /// PREPARE and EXECUTE under this `plan_cache_mode`.
     Prepared(&'static str),
-    /// A cursor that is fetched from so many rows at a time, and if it holds after COMMIT, too.
+    /// A cursor that is fetched from so many rows at a time, and if it holds, after COMMIT, too; `back` fetches all again.
     Cursor {
         hold: bool,
+        back: bool,
         step: usize,
     },
 }
+
+/// One way of the planner less. The others are often those that it would not choose for tables so small.
+const WAYS: &[&str] =
+    &["hashjoin", "mergejoin", "nestloop", "hashagg", "sort", "material", "memoize", "incremental_sort"];
+
+const ZONES: &[&str] = &["UTC", "Asia/Kolkata", "America/St_Johns", "Pacific/Auckland"];
 
 pub struct Query {
     pub seed: u64,
@@ -34,6 +41,8 @@ pub struct Query {
     pub unlimited: Option<String>,
     pub order: Order,
     pub mode: Mode,
+    /// SET commands for it.
+    pub settings: String,
     pub parameters: Vec<Parameter>,
     /// What is in the topmost WHERE about tables that no outer join makes NULL.
     pub conjuncts: Vec<Condition>,
@@ -43,7 +52,7 @@ pub fn query(seed: u64, tables: &[Table]) -> Query {
     let mut maker = Maker::new(seed, tables);
     let mode = match maker.draw.below(10) {
         0..=4 => Mode::Simple,
-        5 => Mode::Cursor { hold: maker.draw.hit(0.5), step: maker.draw.below(40) + 1 },
+        5 => Mode::Cursor { hold: maker.draw.hit(0.5), back: maker.draw.hit(0.3), step: maker.draw.below(40) + 1 },
         6 | 7 => Mode::Prepared("auto"),
         8 => Mode::Prepared("force_generic_plan"),
         _ => Mode::Prepared("force_custom_plan"),
@@ -54,6 +63,10 @@ pub fn query(seed: u64, tables: &[Table]) -> Query {
         Mode::Prepared(_) => 2,
         _ => 0,
     };
+    let mut settings = format!("SET TimeZone = '{}'", maker.draw.one(ZONES));
+    if maker.draw.hit(0.4) {
+        settings += &format!("; SET enable_{} = off", maker.draw.one(WAYS));
+    }
     let mut shape = maker.shape(mode);
     shape.conjuncts.retain(|conjunct| conjunct.yes.is_some());
     Query {
@@ -62,6 +75,7 @@ pub fn query(seed: u64, tables: &[Table]) -> Query {
         unlimited: shape.unlimited,
         order: shape.order,
         mode,
+        settings,
         parameters: maker.parameters,
         conjuncts: shape.conjuncts,
     }
@@ -90,8 +104,9 @@ impl<'t> Maker<'t> {
             61..=74 => self.groups(),
             75..=79 => self.windows(),
             80..=85 => self.sets(),
-            86..=89 => self.ties(),
-            90..=93 => self.expanded(),
+            86..=88 => self.ties(),
+            89..=91 => self.expanded(),
+            92 => self.failing(),
             _ => self.nested(),
         }
     }
@@ -108,6 +123,8 @@ impl<'t> Maker<'t> {
             String::new()
         };
         let conjuncts = body.conjuncts;
+        // Fetched twice, rows are no longer some of those without a limit.
+        let limited = if matches!(mode, Mode::Cursor { back: true, .. }) { 4 } else { 6 };
         match self.draw.below(10) {
             0..=3 => Shape {
                 sql: format!("SELECT {items} {}{lock}", body.sql),
@@ -115,7 +132,7 @@ impl<'t> Maker<'t> {
                 order: Order::None,
                 conjuncts,
             },
-            4 | 5 => {
+            part if (4..limited).contains(&part) => {
                 let unlimited = format!("SELECT {items} {}", body.sql);
                 let limit = self.limit();
                 Shape {
@@ -125,7 +142,7 @@ impl<'t> Maker<'t> {
                     conjuncts,
                 }
             }
-            6 | 7 => {
+            4..=7 => {
                 let (keys, order) = self.keys(&body.sources, false);
                 Shape {
                     sql: format!(
@@ -223,7 +240,7 @@ impl<'t> Maker<'t> {
             items.insert(at, aggregate);
         }
         let having = match self.draw.below(4) {
-            0 => format!(" HAVING count(*) > {}", self.draw.below(5)),
+            0 => format!(" HAVING count(*) > {}", self.given("bigint", |draw| draw.below(5).to_string())),
             1 => format!(" HAVING {} IS NOT NULL", self.aggregate(&body.sources)),
             _ => String::new(),
         };
@@ -272,6 +289,25 @@ impl<'t> Maker<'t> {
         }
     }
 
+    /// Errors in some row, or in none.
+    fn failing(&mut self) -> Shape {
+        let body = self.single();
+        let number = self.any(&body.sources, &[Class::Number, Class::Whole]);
+        let text = self.any(&body.sources, &[Class::Text]);
+        let item = match self.draw.below(4) {
+            0 => format!("1 / {number}"),
+            1 => format!("{text}::numeric"),
+            2 => format!("({number})::int"),
+            _ => format!("chr(length({text}) - 8)"),
+        };
+        Shape {
+            sql: format!("SELECT {}.id, {item} {}", body.sources[0].alias, body.sql),
+            unlimited: None,
+            order: Order::None,
+            conjuncts: body.conjuncts,
+        }
+    }
+
     /// UNION and the like of two tables.
     fn sets(&mut self) -> Shape {
         let class = [Class::Key, Class::Text, Class::Moment][self.draw.below(3)];
@@ -279,7 +315,11 @@ impl<'t> Maker<'t> {
         for _ in 0..2 {
             let body = self.single();
             let column = self.any(&body.sources, &[class]);
-            halves.push(format!("SELECT {column} AS x {}", body.sql));
+            let half = format!("SELECT {column} AS x {}", body.sql);
+            halves.push(match self.draw.below(4) {
+                0 => format!("({half} ORDER BY {column}, {}.id LIMIT {})", body.sources[0].alias, self.draw.below(9)),
+                _ => half,
+            });
         }
         let word = self.draw.one(&["UNION ALL", "UNION ALL", "UNION", "INTERSECT", "EXCEPT", "EXCEPT ALL"]);
         let joined = halves.join(&format!(" {word} "));
@@ -330,7 +370,9 @@ impl<'t> Maker<'t> {
         let column = self.any(&body.sources, &[Class::Number, Class::Text, Class::Moment]);
         let inner = format!("SELECT {}.id, {column} AS x {}", source.alias, body.sql);
         let count = self.draw.below(60) + 1;
-        let sql = match self.draw.below(4) {
+        let (other, on) = self.relative(&source);
+        let joined = format!("FROM salesforce.{} AS {}", other.table.name, other.alias);
+        let sql = match self.draw.below(7) {
             0 => format!("WITH part AS MATERIALIZED ({inner}) SELECT count(*), min(x) FROM part WHERE x IS NOT NULL"),
             1 => format!("SELECT count(*), count(DISTINCT id) FROM ({inner} LIMIT {count}) AS part"),
             2 => {
@@ -339,7 +381,31 @@ impl<'t> Maker<'t> {
                     source.alias
                 )
             }
-            _ => format!("WITH part AS ({inner}) SELECT a.id, b.x FROM part AS a JOIN part AS b ON a.id = b.id"),
+            3 => format!("WITH part AS ({inner}) SELECT a.id, b.x FROM part AS a JOIN part AS b ON a.id = b.id"),
+            // Expressions below an outer join.
+            4 => {
+                let word = self.draw.one(&["LEFT", "FULL"]);
+                let on = on.replace(&format!("{}.", source.alias), "part.");
+                format!(
+                    "SELECT {}.id, part.flag, part.text {joined} {word} JOIN (SELECT {}.*, true AS flag, coalesce({column}::text, '∅') AS text {}) AS part ON {on}",
+                    other.alias, source.alias, body.sql
+                )
+            }
+            5 => {
+                let word = if body.sql.contains(" WHERE ") { "AND" } else { "WHERE" };
+                format!(
+                    "SELECT {}.id, (SELECT count(*) || coalesce(max({column})::text, '∅') {} {word} {on}) {joined}",
+                    other.alias, body.sql
+                )
+            }
+            _ => {
+                let group = self.any(&body.sources, &[Class::Key]);
+                let key = self.any(std::slice::from_ref(&other), &[Class::Key]);
+                format!(
+                    "SELECT {}.id, part.many {joined} LEFT JOIN (SELECT {group} AS key, count(*) AS many {} GROUP BY 1) AS part ON part.key = {key}",
+                    other.alias, body.sql
+                )
+            }
         };
         Shape { sql, unlimited: None, order: Order::None, conjuncts: Vec::new() }
     }
@@ -499,6 +565,12 @@ impl<'t> Maker<'t> {
             9 => {
                 let condition = self.condition(sources, 1);
                 format!("CASE WHEN {} THEN 1 ELSE 0 END", condition.sql)
+            }
+            // A parameter among the columns.
+            10 if self.executions > 0 => {
+                let text = self.any(sources, &[Class::Text]);
+                let parameter = self.given("text", |draw| draw.one(&["'x'", "NULL", "'Acme'"]).to_owned() + "::text");
+                if self.draw.hit(0.5) { parameter } else { format!("coalesce({text}, {parameter})") }
             }
             10 => {
                 let source = self.one_of(sources).clone();

@@ -4,7 +4,7 @@ DELETE FROM salesforce.contact WHERE account_id = '001RO000000EZaiYAG';
 -->   ->  Foreign Delete on salesforce.contact
 -->         Remote Query: SELECT Id FROM Contact WHERE AccountId = '001RO000000EZaiYAG'
 -->         Remote Write: delete Contact, batch size 200
---= ERROR 23503: the record is still referred to: Your attempt to delete Tim Ritchie could not be completed because it is associated with the following cases.: 0000000194
+--= (24 rows)
 DELETE FROM salesforce.contact WHERE last_name = 'Smith';
 --> Delete on salesforce.contact
 -->   Remote Write: delete Contact, batch size 200
@@ -12,7 +12,7 @@ DELETE FROM salesforce.contact WHERE last_name = 'Smith';
 -->         Output: id
 -->         Filter: (contact.last_name = 'Smith'::text)
 -->         Remote Query: SELECT Id, LastName FROM Contact WHERE LastName = 'Smith'
---= ERROR 23503: the record is still referred to: Your attempt to delete Anne-Marie Smith could not be completed because it is associated with the following cases.: 0000000235
+--= (9 rows)
 DELETE FROM salesforce.contact WHERE account_id = '001RO000000EZajYAG' RETURNING id;
 --> Delete on salesforce.contact
 -->   Output: id
@@ -20,7 +20,12 @@ DELETE FROM salesforce.contact WHERE account_id = '001RO000000EZajYAG' RETURNING
 -->   ->  Foreign Scan on salesforce.contact
 -->         Output: id, contact.*
 -->         Remote Query: SELECT Id FROM Contact WHERE AccountId = '001RO000000EZajYAG'
---= ERROR 23503: the record is still referred to: Your attempt to delete Radia Smith could not be completed because it is associated with the following cases.: 0000000126
+--= 003RO000000EZb9YAG
+--= 003RO000000EZbtYAG
+--= 003RO000000EZdsYAG
+--= 003RO000000EZeHYAW
+--= 003RO000000EZehYAG
+--= (8 rows)
 DELETE FROM salesforce.contact AS c USING salesforce.account AS a WHERE a.id = c.account_id AND a.industry = 'Retail';
 --> Delete on salesforce.contact c
 -->   Remote Write: delete Contact, batch size 200
@@ -36,7 +41,7 @@ DELETE FROM salesforce.contact AS c USING salesforce.account AS a WHERE a.id = c
 -->                     Output: a.*, a.id
 -->                     Filter: (a.industry = 'Retail'::text)
 -->                     Remote Query: SELECT Id, IsDeleted, MasterRecordId, Name, Type, ParentId, BillingStreet, BillingCity, BillingState, BillingPostalCode, BillingCountry, BillingLatitude, BillingLongitude, BillingGeocodeAccuracy, BillingAddress, ShippingStreet, ShippingCity, ShippingState, ShippingPostalCode, ShippingCountry, ShippingLatitude, ShippingLongitude, ShippingGeocodeAccuracy, ShippingAddress, Phone, Website, Industry, AnnualRevenue, NumberOfEmployees, Description, Rating, OwnerId, AccountNumber, Active__c, ERP_Key__c, X2ndValue__c, Legacy_Code__c, CreatedDate, CreatedById, LastModifiedDate, LastModifiedById, SystemModstamp FROM Account WHERE Industry = 'Retail'
---= ERROR 23503: the record is still referred to: Your attempt to delete Łukasz Allen could not be completed because it is associated with the following cases.: 0000000217
+--= (17 rows)
 WITH gone AS (DELETE FROM salesforce.contact WHERE do_not_call RETURNING id) SELECT count(*) FROM gone;
 --> Aggregate
 -->   Output: count(*)
@@ -49,7 +54,8 @@ WITH gone AS (DELETE FROM salesforce.contact WHERE do_not_call RETURNING id) SEL
 -->                 Remote Query: SELECT Id FROM Contact WHERE DoNotCall = TRUE
 -->   ->  CTE Scan on gone
 -->         Output: gone.id
---= ERROR 23503: the record is still referred to: Your attempt to delete Edsger Dijkstra could not be completed because it is associated with the following cases.: 0000000105
+--= 18
+--= (1 row)
 DELETE FROM salesforce.contact WHERE id = 'nonsense';
 --> Delete on salesforce.contact
 -->   ->  Foreign Delete on salesforce.contact
@@ -62,5 +68,5 @@ SELECT count(*) FROM salesforce.contact;
 -->   ->  Foreign Scan on salesforce.contact
 -->         Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal_code,…
 -->         Remote Query: SELECT Id FROM Contact
---= 300
+--= 224
 --= (1 row)
