@@ -42,6 +42,8 @@ pub struct Column {
     pub target: Option<&'static str>,
     /// Some of its values as texts; the elements of lists.
     pub held: Vec<String>,
+    /// Those of its texts that another one equals but for case.
+    pub twins: Vec<String>,
 }
 
 pub struct Table {
@@ -77,6 +79,7 @@ pub fn tables(world: &World) -> Vec<Table> {
             complete(&mut session, name, &columns);
             for column in &mut columns {
                 column.held = held(&mut session, name, column);
+                column.twins = twins(&mut session, name, column);
             }
             Table { name, object, columns }
         })
@@ -111,6 +114,7 @@ fn columns(session: &mut Session, table: &str) -> Vec<Column> {
                 filter: capabilities.contains("filter"),
                 target: TABLES.iter().find(|(object, _)| *object == target).map(|(_, table)| *table),
                 held: Vec::new(),
+                twins: Vec::new(),
             }
         })
         .collect()
@@ -154,5 +158,16 @@ fn held(session: &mut Session, table: &str, column: &Column) -> Vec<String> {
     session.column(&format!(
         "SELECT value FROM (SELECT DISTINCT {value} AS value FROM local.{table}) AS part WHERE length(value) < 300 \
          ORDER BY md5(value) LIMIT {HELD}"
+    ))
+}
+
+fn twins(session: &mut Session, table: &str, column: &Column) -> Vec<String> {
+    if column.class != Class::Text {
+        return Vec::new();
+    }
+    session.column(&format!(
+        "SELECT value FROM (SELECT DISTINCT \"{0}\" AS value, min(\"{0}\" COLLATE \"C\") OVER same <> max(\"{0}\" COLLATE \"C\") OVER same AS many \
+         FROM local.{table} WHERE length(\"{0}\") < 300 WINDOW same AS (PARTITION BY lower(\"{0}\" COLLATE \"C\"))) AS part WHERE many ORDER BY value COLLATE \"C\"",
+        column.name
     ))
 }

@@ -21,7 +21,7 @@ use self::tally::Tally;
 use crate::support::{Config, Session, World};
 
 /// Of each collation, in `make test`.
-const USUAL: Range<u64> = 0..250;
+const USUAL: Range<u64> = 0..200;
 
 /// So many mismatches are told before the rest is given up.
 const MOST_TOLD: usize = 10;
@@ -97,7 +97,10 @@ impl Bench<'_> {
         }
         for answer in &right {
             match answer {
-                Ok(rows) => self.tally.rows += rows.len(),
+                Ok(rows) => {
+                    self.tally.rows += rows.len();
+                    self.tally.empty += usize::from(rows.is_empty());
+                }
                 // A query that makes no sense is the generator's mistake.
                 Err(failure) if failure.code.starts_with("42") || failure.code == "57014" => {
                     return Err(format!("no query: {}\n{failure:#?}", told(query)));

@@ -12,6 +12,8 @@ pub struct Tally {
     pub queries: usize,
     pub executions: usize,
     pub rows: usize,
+    /// Executions that give no row.
+    pub empty: usize,
     /// Executions that fail on both sides, and how many of them with different codes.
     pub errors: usize,
     pub other_codes: usize,
@@ -49,8 +51,15 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} queries, {} executions, {} rows; {} fail on both sides, {} of them with different codes; {} requests, {} without pushdown",
-            self.queries, self.executions, self.rows, self.errors, self.other_codes, self.requests[0], self.requests[1]
+            "{} queries, {} executions; locally {} rows, {} times none; {} fail on both sides, {} of them with different codes; {} requests, {} without pushdown",
+            self.queries,
+            self.executions,
+            self.rows,
+            self.empty,
+            self.errors,
+            self.other_codes,
+            self.requests[0],
+            self.requests[1]
         )?;
         let sum = self.conjuncts.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
         let percent = |(all, asked): (usize, usize)| asked as f64 * 100.0 / all.max(1) as f64;

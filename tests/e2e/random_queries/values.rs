@@ -93,7 +93,10 @@ pub fn value(draw: &mut Draw, column: &Column) -> String {
     if column.class == Class::Several {
         return list(draw, column);
     }
-    if draw.hit(0.3) || column.held.is_empty() {
+    if !column.twins.is_empty() && draw.hit(0.4) {
+        return format!("{}::{ty}", quote(&column.twins[draw.below(column.twins.len())]));
+    }
+    if draw.hit(0.2) || column.held.is_empty() {
         return format!("{}::{ty}", quote(draw.one(awkward(column.class))));
     }
     let held = quote(&column.held[draw.below(column.held.len())]);
