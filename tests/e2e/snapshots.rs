@@ -119,8 +119,8 @@ fn is_ordered(statement: &str) -> bool {
 }
 
 /// Rows, and how many there are.
-fn result(session: &mut Session, statement: &str) -> Result<(Vec<String>, String), Failure> {
-    let messages = session.client().simple_query(statement).map_err(|error| Failure::of(&error))?;
+fn result(session: &mut Session, statement: &str) -> Result<(Vec<String>, String), Box<Failure>> {
+    let messages = session.client().simple_query(statement).map_err(|error| Box::new(Failure::of(&error)))?;
     let (mut rows, mut count) = (Vec::new(), 0);
     for message in &messages {
         match message {

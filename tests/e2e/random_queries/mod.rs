@@ -170,7 +170,7 @@ impl Bench<'_> {
         let Ok(plan) = plan else { return };
         let text = plan.first().and_then(|row| row[0].clone()).unwrap_or_default();
         let plan = serde_json::from_str(&text).expect("EXPLAIN's JSON is JSON");
-        self.tally.count(&query.conjuncts, &plan);
+        self.tally.count(query.seed, &query.conjuncts, &plan);
     }
 }
 

@@ -19,13 +19,21 @@ pub struct Tally {
     pub other_codes: usize,
     /// With pushdown on, and off.
     pub requests: [usize; 2],
-    /// By kind: conjuncts that SOQL can say, and those that it was asked.
-    conjuncts: BTreeMap<String, (usize, usize)>,
+    conjuncts: BTreeMap<String, Figure>,
+}
+
+/// Conjuncts of one kind that SOQL can say.
+#[derive(Default)]
+struct Figure {
+    all: usize,
+    asked: usize,
+    /// The seed of the first that was not asked.
+    missed: Option<u64>,
 }
 
 impl Tally {
     /// Counts the conjuncts of a query whose plan is this.
-    pub fn count(&mut self, conjuncts: &[Condition], plan: &Value) {
+    pub fn count(&mut self, seed: u64, conjuncts: &[Condition], plan: &Value) {
         let mut scans = Vec::new();
         collect(plan, &mut scans);
         for conjunct in conjuncts {
@@ -38,10 +46,12 @@ impl Tally {
             if !alone || uses.is_empty() {
                 continue;
             }
-            let count = self.conjuncts.entry(conjunct.kind.clone()).or_default();
-            count.0 += 1;
+            let figure = self.conjuncts.entry(conjunct.kind.clone()).or_default();
+            figure.all += 1;
             if uses.iter().all(|used| is_asked(used, &scans)) {
-                count.1 += 1;
+                figure.asked += 1;
+            } else {
+                figure.missed.get_or_insert(seed);
             }
         }
     }
@@ -61,11 +71,13 @@ impl fmt::Display for Tally {
             self.requests[0],
             self.requests[1]
         )?;
-        let sum = self.conjuncts.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
-        let percent = |(all, asked): (usize, usize)| asked as f64 * 100.0 / all.max(1) as f64;
-        writeln!(f, "of {} conjuncts that SOQL can say, {} are pushed: {:.1} %", sum.0, sum.1, percent(sum))?;
-        for (kind, count) in &self.conjuncts {
-            writeln!(f, "  {kind:<24} {:>6} {:>6} {:>6.1} %", count.0, count.1, percent(*count))?;
+        let percent = |all: usize, asked: usize| asked as f64 * 100.0 / all.max(1) as f64;
+        let sum = |of: fn(&Figure) -> usize| self.conjuncts.values().map(of).sum();
+        let (all, asked) = (sum(|figure| figure.all), sum(|figure| figure.asked));
+        writeln!(f, "of {all} conjuncts that SOQL can say, {asked} are pushed: {:.1} %", percent(all, asked))?;
+        for (kind, Figure { all, asked, missed }) in &self.conjuncts {
+            let missed = missed.map(|seed| format!("   not in {seed}")).unwrap_or_default();
+            writeln!(f, "  {kind:<24} {all:>6} {asked:>6} {:>6.1} %{missed}", percent(*all, *asked))?;
         }
         Ok(())
     }
