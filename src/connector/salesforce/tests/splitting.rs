@@ -103,7 +103,7 @@ fn records_that_are_gone_are_no_rows() {
     let answer = format!("[{}{record}]", "null,".repeat(999));
     let (_, pages) = play(by_ids(vec![id()], ids(1_000)).remove(0), &[&answer]);
     let page = pages.unwrap().remove(0);
-    assert_eq!((page.rows(), page.row(0)), (1, &[Value::text(an_id(1))][..]));
+    assert_eq!((page.rows(), &*page.record(0)), (1, &[Value::text(an_id(1))][..]));
     let (sent, pages) = play(by_ids(vec![], ids(1_000)).remove(0), &[&answer]);
     assert_eq!(pages.unwrap()[0].rows(), 1);
     assert_eq!(sent.len(), 1);
