@@ -12,7 +12,7 @@ use super::decode::{self, QueryPage};
 use crate::error::Result;
 use crate::query::page::{Cell, Span, Table};
 use crate::schema::Field;
-use crate::value::{Type, Value, parse_date, parse_instant, parse_time};
+use crate::value::{Type, parse_date, parse_instant, parse_time};
 
 /// What stands before the records of a page, and behind them.
 #[derive(Debug, Default)]
@@ -126,8 +126,7 @@ impl<'a> Reader<'a> {
     /// A key of the frame, and its value.
     fn framed(&mut self, frame: &mut Frame) -> Option<()> {
         if frame.total.is_none() && self.eat("\"totalSize\":") {
-            let (total, 0) = self.number()? else { return None };
-            frame.total = Some(u64::try_from(total).ok()?);
+            frame.total = Some(u64::try_from(self.whole()?).ok()?);
         } else if frame.done.is_none() && self.eat("\"done\":") {
             frame.done = Some(self.eat("true"));
             if frame.done == Some(false) {
@@ -188,8 +187,7 @@ impl<'a> Reader<'a> {
                 }
             };
             if let Some(wanted) = next.filter(|_| found) {
-                let cell = self.cell(wanted, &mut table.values)?;
-                table.cells.push(cell);
+                self.cell(wanted, table)?;
                 next = rest.next();
             }
             if !self.more("}")? {
@@ -198,46 +196,52 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a value.
+    /// Reads a value. Each cell is pushed where it is made: carried there as a whole it would take twice the time.
     #[inline]
-    fn cell(&mut self, wanted: &Wanted<'_>, values: &mut Vec<Value>) -> Option<Cell> {
-        let cell = match wanted.field.ty {
-            _ if wanted.nullable && self.eat("null") => Some(Cell::Null),
-            Type::Text => self.string().and_then(|text| Span::new(text.start, text.end)).map(Cell::Text),
-            Type::Bool if self.eat("true") => Some(Cell::Bool(true)),
-            Type::Bool if self.eat("false") => Some(Cell::Bool(false)),
-            Type::Int => self.number().and_then(|(units, scale)| (scale == 0).then_some(Cell::Int(units))),
-            Type::Decimal => self.number().map(|(units, scale)| Cell::Decimal { units, scale }),
-            Type::Date => self.parsed(|text| parse_date(text).ok()).map(Cell::Date),
-            Type::Time => self.parsed(|text| parse_time(text).ok()).map(Cell::Time),
-            Type::Instant => self.parsed(|text| parse_instant(text).ok()).map(Cell::Instant),
+    fn cell(&mut self, wanted: &Wanted<'_>, table: &mut Table) -> Option<()> {
+        let cells = &mut table.cells;
+        let done = match wanted.field.ty {
+            _ if wanted.nullable && self.eat("null") => Some(cells.push(Cell::Null)),
+            Type::Text => self.string().and_then(|text| Some(cells.push(Cell::Text(Span::new(text.start, text.end)?)))),
+            Type::Bool if self.eat("true") => Some(cells.push(Cell::Bool(true))),
+            Type::Bool if self.eat("false") => Some(cells.push(Cell::Bool(false))),
+            Type::Int => self.whole().map(|number| cells.push(Cell::Int(number))),
+            Type::Decimal => self.number().map(|(units, scale)| cells.push(Cell::Decimal { units, scale })),
+            Type::Date => self.parsed(parse_date).map(|days| cells.push(Cell::Date(days))),
+            Type::Time => self.parsed(parse_time).map(|micros| cells.push(Cell::Time(micros))),
+            Type::Instant => self.parsed(parse_instant).map(|micros| cells.push(Cell::Instant(micros))),
             _ => None,
         };
-        cell.or_else(|| self.odd(wanted.field, values))
+        done.or_else(|| self.odd(wanted.field, table))
     }
 
-    /// Reads a value of any form.
+    /// Reads a value of any form, of which nothing has been read yet.
     #[cold]
-    fn odd(&mut self, field: &Field, values: &mut Vec<Value>) -> Option<Cell> {
-        let start = self.at;
-        // What has been read of it, if anything, was no whole value.
-        let raw = self.raw()?;
-        match decode::cell(field, raw) {
-            Ok(value) => Some(Cell::of(value, values)),
-            Err(_) => {
-                self.at = start;
-                None
-            }
-        }
+    fn odd(&mut self, field: &Field, table: &mut Table) -> Option<()> {
+        let value = decode::cell(field, self.raw()?).ok()?;
+        let cell = Cell::of(value, &mut table.values);
+        table.cells.push(cell);
+        Some(())
     }
 
-    fn parsed<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    fn parsed<T>(&mut self, parse: impl Fn(&str) -> Result<T>) -> Option<T> {
         let start = self.at;
-        let parsed = self.string().and_then(|text| parse(&self.text[text]));
+        let parsed = self.string().and_then(|text| parse(&self.text[text]).ok());
         if parsed.is_none() {
             self.at = start;
         }
         parsed
+    }
+
+    fn whole(&mut self) -> Option<i64> {
+        let start = self.at;
+        match self.number() {
+            Some((number, 0)) => Some(number),
+            _ => {
+                self.at = start;
+                None
+            }
+        }
     }
 
     /// Steps over a value.
@@ -310,15 +314,14 @@ impl<'a> Reader<'a> {
         let (mut units, mut at, mut point) = (0i64, 0, None);
         loop {
             match digits.get(at)? {
-                digit @ b'0'..=b'9' => units = units * 10 + i64::from(digit - b'0'),
+                digit @ b'0'..=b'9' if at < 18 + usize::from(point.is_some()) => {
+                    units = units * 10 + i64::from(digit - b'0');
+                }
                 b'.' if point.is_none() => point = Some(at),
                 b',' | b'}' => break,
                 _ => return None,
             }
             at += 1;
-            if at > 18 {
-                return None;
-            }
         }
         let whole = point.unwrap_or(at);
         let scale = point.map_or(0, |point| at - point - 1);
