@@ -19,6 +19,7 @@ mod random_queries;
 mod retrying;
 mod secrets;
 mod settings;
+mod shaping;
 mod snapshots;
 mod stats;
 mod support;

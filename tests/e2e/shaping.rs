@@ -1,0 +1,184 @@
+//! Order, groups and joins go to the API where that gives the same rows, in as few requests as can be.
+
+use crate::support::{Config, Copy, World};
+
+fn world() -> World {
+    let config = Config::new().records("Contact", 900).records("Account", 120).records("Opportunity", 700);
+    let world = World::new(config.page_size(200));
+    world.import(&mut world.connect(), "opportunity");
+    world
+}
+
+const TABLES: [(&str, &str); 3] = [("Contact", "contact"), ("Account", "account"), ("Opportunity", "opportunity")];
+
+/// A statement that is one query, which holds these words.
+#[track_caller]
+fn one(world: &World, sql: &str, words: &[&str]) {
+    let mut session = world.connect();
+    let (_, queries) = world.queries_of(|| session.rows(sql));
+    assert_eq!(queries.len(), 1, "{sql}: {queries:?}");
+    assert!(words.iter().all(|words| queries[0].contains(words)), "{sql}: {queries:?}");
+}
+
+#[test]
+fn counts_sums_extremes_and_the_newest_are_one_request_each() {
+    let world = world();
+    let account = world.sandbox.id("Account", 0);
+    let count = "SELECT count(*) FROM salesforce.contact";
+    one(&world, count, &["SELECT COUNT(Id) agg0 FROM Contact"]);
+    one(&world, &format!("{count} WHERE account_id = '{account}'"), &["WHERE AccountId = '"]);
+    let sums = "SELECT account_id, sum(amount) FROM salesforce.opportunity GROUP BY account_id";
+    one(&world, sums, &["SELECT AccountId, SUM(Amount) agg0 FROM Opportunity GROUP BY AccountId"]);
+    one(
+        &world,
+        "SELECT min(score__c), max(score__c) FROM salesforce.contact",
+        &["MIN(Score__c) agg0, MAX(Score__c) agg1"],
+    );
+    one(&world, "SELECT max(amount) FROM salesforce.opportunity", &[]);
+    one(
+        &world,
+        "SELECT id FROM salesforce.contact ORDER BY created_date DESC LIMIT 10",
+        &["ORDER BY CreatedDate DESC NULLS FIRST LIMIT 10"],
+    );
+    one(
+        &world,
+        "SELECT id FROM salesforce.contact ORDER BY created_date, birthdate DESC NULLS LAST LIMIT 10 OFFSET 20",
+        &["ORDER BY CreatedDate ASC NULLS LAST, Birthdate DESC NULLS LAST LIMIT 30"],
+    );
+}
+
+#[test]
+fn aggregates_are_those_of_a_local_table() {
+    let world = world();
+    let mut copy = Copy::of(&world, &TABLES);
+    for sql in [
+        "SELECT count(*), count(score__c), count(DISTINCT birthdate), min(birthdate), max(created_date) FROM salesforce.contact",
+        "SELECT trim_scale(sum(score__c)), avg(score__c), min(score__c), max(score__c) FROM salesforce.contact",
+        "SELECT account_id, count(*), avg(amount), max(close_date) FROM salesforce.opportunity GROUP BY account_id",
+        "SELECT account_id FROM salesforce.opportunity GROUP BY account_id HAVING count(*) > 4 AND max(amount) > 1000",
+        "SELECT count(*) + 1, max(amount) - min(amount) FROM salesforce.opportunity GROUP BY account_id, is_closed",
+        "SELECT is_closed, sum(amount) > 5 FROM salesforce.opportunity GROUP BY 1 ORDER BY 1",
+        // Nothing to count, and no group at all.
+        "SELECT count(*), sum(amount), max(id) FROM salesforce.opportunity WHERE id = 'nonsense'",
+        "SELECT count(*), trim_scale(sum(amount)) FROM salesforce.opportunity WHERE close_date > '3999-12-31'",
+        "SELECT account_id, count(*) FROM salesforce.opportunity WHERE id = 'nonsense' GROUP BY account_id",
+        "SELECT count(*) FROM salesforce.opportunity WHERE false",
+        // What the API would take otherwise than Postgres.
+        "SELECT last_name, count(*) FROM salesforce.contact GROUP BY last_name",
+        "SELECT count(DISTINCT last_name), max(last_name), min(email) FROM salesforce.contact",
+        "SELECT count(*) FILTER (WHERE amount > 100), string_agg(name, ',' ORDER BY id) FROM salesforce.opportunity",
+        "SELECT account_id, is_closed, count(*) FROM salesforce.opportunity GROUP BY ROLLUP (account_id, is_closed)",
+        "SELECT count(*) FROM salesforce.contact WHERE last_name = 'Smith'",
+        "SELECT DISTINCT account_id FROM salesforce.opportunity",
+        "SELECT (SELECT count(*) FROM salesforce.contact c WHERE c.account_id = a.id) FROM salesforce.account a",
+        "SELECT account_id, count(*), rank() OVER (ORDER BY count(*)) FROM salesforce.contact GROUP BY account_id",
+    ] {
+        copy.same(sql);
+    }
+}
+
+#[test]
+fn more_groups_than_the_api_tells_of_are_made_here() {
+    let world = World::new(Config::new().records("Contact", 2_500).page_size(2_000));
+    let mut copy = Copy::of(&world, &[("Contact", "contact")]);
+    copy.same("SELECT id, count(*), max(score__c) FROM salesforce.contact GROUP BY id HAVING count(*) = 1");
+    let plan = copy.session.explain("ANALYZE, VERBOSE", "SELECT id, count(*) FROM salesforce.contact GROUP BY id");
+    assert!(plan.contains("GROUP BY Id") && plan.contains("HashAggregate"), "{plan}");
+}
+
+#[test]
+fn text_filters_on_both_sides_of_a_join_are_one_query_that_names_the_relationship() {
+    let world = world();
+    let sql = "SELECT c.id, a.name FROM salesforce.contact c JOIN salesforce.account a ON a.id = c.account_id
+               WHERE c.last_name = 'Smith' AND a.name > 'A' AND a.industry = 'Banking'";
+    let plan = world.connect().explain("VERBOSE", sql);
+    assert!(plan.contains("Account.Name") && plan.contains("Account.Industry = 'Banking'"), "{plan}");
+    one(&world, sql, &["FROM Contact WHERE LastName = 'Smith'", "Account.Id != null"]);
+}
+
+#[test]
+fn joins_along_references_give_the_rows_of_local_tables() {
+    let world = world();
+    let mut copy = Copy::of(&world, &TABLES);
+    let contact = "FROM salesforce.contact c";
+    for sql in [
+        format!("SELECT c.id, a.name {contact} JOIN salesforce.account a ON a.id = c.account_id"),
+        format!("SELECT c.id, a.name, a.is_deleted {contact} LEFT JOIN salesforce.account a ON c.account_id = a.id"),
+        format!("SELECT c.id {contact} LEFT JOIN salesforce.account a ON c.account_id = a.id WHERE a.name IS NULL"),
+        format!("SELECT c.id, a.id {contact} LEFT JOIN salesforce.account a ON c.account_id = a.id AND a.active__c"),
+        format!("SELECT c.id, a.id {contact} LEFT JOIN salesforce.account a ON c.account_id = a.id AND c.do_not_call"),
+        format!("SELECT c.id, a.id {contact} RIGHT JOIN salesforce.account a ON c.account_id = a.id"),
+        format!("SELECT c.id, a.id {contact} FULL JOIN salesforce.account a ON c.account_id = a.id"),
+        format!("SELECT c.id, a {contact} JOIN salesforce.account a ON c.account_id = a.id"),
+        format!("SELECT c.*, a.billing_address {contact} JOIN salesforce.account a ON c.account_id = a.id"),
+        format!("SELECT c.id, a.tableoid::regclass {contact} JOIN salesforce.account a ON c.account_id = a.id"),
+        format!(
+            "SELECT c.id, a.name, p.name {contact} JOIN salesforce.account a ON a.id = c.account_id
+             LEFT JOIN salesforce.account p ON p.id = a.parent_id WHERE c.last_name > a.name OR p.name IS NULL"
+        ),
+        format!(
+            "SELECT c.id, r.last_name, a.name {contact} JOIN salesforce.contact r ON r.id = c.reports_to_id
+             JOIN salesforce.account a ON a.id = r.account_id"
+        ),
+        format!(
+            "SELECT a.industry, count(*), max(c.birthdate) {contact} JOIN salesforce.account a ON a.id = c.account_id
+             GROUP BY a.industry"
+        ),
+        format!(
+            "SELECT count(*), min(a.created_date) {contact} JOIN salesforce.account a ON a.id = c.account_id
+             WHERE a.created_date > '2018-01-01'"
+        ),
+        format!(
+            "SELECT c.id, a.created_date {contact} JOIN salesforce.account a ON a.id = c.account_id
+             ORDER BY a.created_date, c.created_date, c.id COLLATE \"C\" LIMIT 50"
+        ),
+        format!("SELECT a.id FROM salesforce.account a WHERE a.id IN (SELECT account_id {contact} WHERE do_not_call)"),
+        format!("SELECT c.id {contact}, salesforce.account a WHERE c.account_id = a.id AND c.id = a.master_record_id"),
+        format!("SELECT o.id, a.name FROM salesforce.opportunity o JOIN salesforce.account a USING (name)"),
+    ] {
+        copy.same(&sql);
+    }
+}
+
+#[test]
+fn a_join_with_locks_is_not_the_api_s_and_rows_are_right() {
+    let world = world();
+    let mut session = world.connect();
+    let sql = "SELECT c.id FROM salesforce.contact c JOIN salesforce.account a ON a.id = c.account_id";
+    let rows = session.rows(sql).len();
+    assert_eq!(session.rows(&format!("{sql} FOR UPDATE")).len(), rows);
+    assert!(!session.explain("VERBOSE", &format!("{sql} FOR UPDATE")).contains("Account.Id"));
+}
+
+#[test]
+fn rows_of_a_local_table_look_up_their_records_if_there_are_few() {
+    let world = World::new(Config::new().records("Contact", 20_000).page_size(2_000));
+    let mut session = world.connect();
+    session.run(
+        "CREATE TABLE few AS SELECT id FROM salesforce.contact WHERE birthdate > '1990-01-01' LIMIT 3; ANALYZE few",
+    );
+    let (rows, queries) =
+        world.queries_of(|| session.rows("SELECT c.last_name FROM few JOIN salesforce.contact c ON c.id = few.id"));
+    assert_eq!(rows.len(), 3);
+    assert_eq!(queries.len(), 3, "{queries:?}");
+    assert!(queries.iter().all(|query| query.contains("WHERE Id = '")), "{queries:?}");
+    // Many rows read the object once.
+    session.run("CREATE TABLE many AS SELECT id FROM salesforce.contact; ANALYZE many");
+    let plan = session.explain("", "SELECT c.last_name FROM many JOIN salesforce.contact c ON c.id = many.id");
+    assert!(plan.contains("Hash Join"), "{plan}");
+}
+
+#[test]
+fn a_cached_lookup_is_not_asked_twice() {
+    let world = World::new(Config::new().records("Contact", 20_000).page_size(2_000));
+    let mut session = world.connect();
+    session.run(
+        "CREATE TABLE again AS SELECT id FROM (SELECT id FROM salesforce.contact LIMIT 2) c, generate_series(1, 20);
+         ANALYZE again",
+    );
+    let sql = "SELECT c.last_name FROM again JOIN salesforce.contact c ON c.id = again.id";
+    let plan = session.explain("", sql);
+    assert!(plan.contains("Memoize"), "{plan}");
+    let (rows, queries) = world.queries_of(|| session.rows(sql));
+    assert_eq!((rows.len(), queries.len()), (40, 2), "{queries:?}");
+}
