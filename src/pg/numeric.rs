@@ -34,7 +34,7 @@ fn words(units: i64, scale: u8) -> ([u16; DIGITS + 1], usize) {
     let mut digits = [0; DIGITS];
     let mut rest = units.unsigned_abs();
     // Digits to the left of the point begin there, so the last one behind it may be short.
-    let behind = i32::from(scale).div_euclid(4) + i32::from(!scale.is_multiple_of(4));
+    let behind = i32::from(scale.div_ceil(4));
     let odd = u32::from(scale % 4);
     // From the last to the first; zeros at the end are not kept.
     let (mut first, mut weight) = (DIGITS, -behind - 1);

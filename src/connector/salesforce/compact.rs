@@ -128,10 +128,7 @@ impl<'a> Reader<'a> {
         if frame.total.is_none() && self.eat("\"totalSize\":") {
             frame.total = Some(u64::try_from(self.whole()?).ok()?);
         } else if frame.done.is_none() && self.eat("\"done\":") {
-            frame.done = Some(self.eat("true"));
-            if frame.done == Some(false) {
-                self.expect("false")?;
-            }
+            frame.done = Some(self.flag()?);
         } else if frame.next.is_none() && self.eat("\"nextRecordsUrl\":") {
             frame.next = Some(self.text[self.string()?].to_owned());
         } else {
@@ -201,10 +198,15 @@ impl<'a> Reader<'a> {
     fn cell(&mut self, wanted: &Wanted<'_>, table: &mut Table) -> Option<()> {
         let cells = &mut table.cells;
         let done = match wanted.field.ty {
-            _ if wanted.nullable && self.eat("null") => Some(cells.push(Cell::Null)),
-            Type::Text => self.string().and_then(|text| Some(cells.push(Cell::Text(Span::new(text.start, text.end)?)))),
-            Type::Bool if self.eat("true") => Some(cells.push(Cell::Bool(true))),
-            Type::Bool if self.eat("false") => Some(cells.push(Cell::Bool(false))),
+            _ if wanted.nullable && self.eat("null") => {
+                cells.push(Cell::Null);
+                Some(())
+            }
+            Type::Text => {
+                let span = self.string().and_then(|text| Span::new(text.start, text.end));
+                span.map(|span| cells.push(Cell::Text(span)))
+            }
+            Type::Bool => self.flag().map(|flag| cells.push(Cell::Bool(flag))),
             Type::Int => self.whole().map(|number| cells.push(Cell::Int(number))),
             Type::Decimal => self.number().map(|(units, scale)| cells.push(Cell::Decimal { units, scale })),
             Type::Date => self.parsed(parse_date).map(|days| cells.push(Cell::Date(days))),
@@ -231,6 +233,10 @@ impl<'a> Reader<'a> {
             self.at = start;
         }
         parsed
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        if self.eat("true") { Some(true) } else { self.expect("false").map(|()| false) }
     }
 
     fn whole(&mut self) -> Option<i64> {
