@@ -33,10 +33,10 @@ pub fn next_link(body: &[u8]) -> Option<String> {
     let whole = std::str::from_utf8(start).map_or_else(|error| error.valid_up_to(), str::len);
     let mut reader = Reader { text: std::str::from_utf8(&start[..whole]).ok()?, at: 0 };
     let mut frame = Frame::default();
-    reader.expect("{")?;
+    reader.must("{")?;
     while !reader.eat("\"records\":") {
         reader.framed(&mut frame)?;
-        reader.expect(",")?;
+        reader.must(",")?;
     }
     frame.next.filter(|_| frame.done == Some(false))
 }
@@ -59,7 +59,7 @@ fn compact(text: &str, fields: &[Field], room: Vec<Cell>) -> Option<QueryPage> {
     }
     let mut reader = Reader { text, at: 0 };
     let (mut frame, mut table, mut room) = (Frame::default(), None, Some(room));
-    reader.expect("{")?;
+    reader.must("{")?;
     loop {
         if reader.eat("\"records\":") {
             table = Some(reader.records(&wanted, room.take()?)?);
@@ -114,13 +114,13 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn expect(&mut self, expected: &str) -> Option<()> {
+    fn must(&mut self, expected: &str) -> Option<()> {
         self.eat(expected).then_some(())
     }
 
     /// Steps over what comes after an element: a comma, or the end of them all.
     fn more(&mut self, end: &str) -> Option<bool> {
-        if self.eat(",") { Some(true) } else { self.expect(end).map(|()| false) }
+        if self.eat(",") { Some(true) } else { self.must(end).map(|()| false) }
     }
 
     /// A key of the frame, and its value.
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
 
     fn records(&mut self, wanted: &[Wanted<'_>], room: Vec<Cell>) -> Option<Table> {
         let mut table = Table { cells: room, ..Table::default() };
-        self.expect("[")?;
+        self.must("[")?;
         if self.eat("]") {
             return Some(table);
         }
@@ -164,13 +164,13 @@ impl<'a> Reader<'a> {
     fn record(&mut self, wanted: &[Wanted<'_>], skipped: &mut &'a str, table: &mut Table) -> Option<()> {
         let mut rest = wanted.iter();
         let mut next = rest.next();
-        self.expect("{")?;
+        self.must("{")?;
         loop {
             let found = match next {
                 Some(wanted) if self.eat(&wanted.key) => true,
                 _ => {
                     let key = &self.text[self.string()?];
-                    self.expect(":")?;
+                    self.must(":")?;
                     let is_key = |wanted: &Wanted<'_>| wanted.field.name.eq_ignore_ascii_case(key);
                     let found = next.is_some_and(is_key);
                     if !found && key != *skipped && wanted.iter().any(is_key) {
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
     }
 
     fn flag(&mut self) -> Option<bool> {
-        if self.eat("true") { Some(true) } else { self.expect("false").map(|()| false) }
+        if self.eat("true") { Some(true) } else { self.must("false").map(|()| false) }
     }
 
     fn whole(&mut self) -> Option<i64> {
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
         }
         loop {
             self.string()?;
-            self.expect(":")?;
+            self.must(":")?;
             self.string()?;
             if !self.more("}")? {
                 return Some(());
