@@ -106,6 +106,8 @@ flags! {
         aggregate = "aggregate",
         create = "create",
         update = "update",
+        // Texts that differ in case alone are different to it: it never takes one for the other.
+        case = "case",
     }
 }
 

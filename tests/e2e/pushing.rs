@@ -122,7 +122,7 @@ fn forms_that_tools_write_are_asked_too() {
         ("score__c IS NOT DISTINCT FROM 1", "Score__c = 1"),
         ("NOT (score__c > 1 OR score__c IS NULL)", "Score__c <= 1 AND Score__c != null"),
         ("score__c BETWEEN 1 AND 2", "Score__c >= 1 AND Score__c <= 2"),
-        ("(score__c, do_not_call) = (1, true)", "Score__c = 1 AND DoNotCall = TRUE"),
+        ("(score__c, do_not_call) = (1, true)", "DoNotCall = TRUE AND Score__c = 1"),
         ("'English' = ANY (languages__c)", "Languages__c INCLUDES ('English')"),
         ("languages__c @> ARRAY['English', 'Deutsch']", "Languages__c INCLUDES ('English;Deutsch')"),
         ("languages__c && ARRAY['English', 'Deutsch']", "Languages__c INCLUDES ('English','Deutsch')"),

@@ -116,6 +116,8 @@ struct DescribedField {
     #[serde(default)]
     reference_to: Vec<String>,
     relationship_name: Option<String>,
+    #[serde(default)]
+    case_sensitive: bool,
 }
 
 pub fn describe(salesforce: &Salesforce, object: &str) -> Job<Object> {
@@ -160,6 +162,7 @@ impl DescribedField {
                 aggregate: self.aggregatable,
                 create: self.createable,
                 update: self.updateable,
+                case: self.case_sensitive,
             },
             name: self.name,
             remote_type: self.remote_type,

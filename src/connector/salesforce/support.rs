@@ -7,6 +7,7 @@ use super::literal::literal;
 use super::soql::{self, encoded_len};
 use super::split::{MAX_QUERY, SHORT_LIST, may_be_left_out};
 use crate::query::ask::{Access, Aggregate, Ask, Function, Grouping};
+use crate::query::pattern::Case;
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::query::push::{Support, push};
 use crate::schema::{Field, Object};
@@ -18,8 +19,12 @@ pub fn leaf(object: &Object, predicate: &Predicate) -> Support {
     let Some(family) = family(field) else { return Support::Unsupported };
     let support = match (family, operator) {
         (_, Operator::IsNull) => return Support::Exact,
-        (Family::Text, Operator::Like) | (Family::Choices, Operator::Holds) => return Support::Superset,
-        (_, Operator::Like | Operator::Holds) => return Support::Unsupported,
+        // Without its case a text is another one to such a field.
+        (Family::Text, Operator::LikeFolded) if field.capabilities.case => return Support::Unsupported,
+        (Family::Text, Operator::Like | Operator::LikeFolded) | (Family::Choices, Operator::Holds) => {
+            return Support::Superset;
+        }
+        (_, Operator::Like | Operator::LikeFolded | Operator::Holds) => return Support::Unsupported,
         (Family::Text, Operator::Same) => Support::Superset,
         // What differs from a text in its case alone is not found by `!=` and `NOT IN`.
         (Family::Opaque | Family::Choices | Family::Text, _) => Support::Unsupported,
@@ -36,6 +41,7 @@ enum Operator {
     Order,
     IsNull,
     Like,
+    LikeFolded,
     Holds,
 }
 
@@ -54,7 +60,8 @@ fn parts(predicate: &Predicate) -> Option<(&Field, Operator, Option<&Operand>)> 
         Predicate::IsNull { field, .. } => (field, Operator::IsNull, None),
         Predicate::Distinct { field, operand, negated: true } => (field, Operator::Same, Some(operand)),
         Predicate::Distinct { field, operand, negated: false } => (field, Operator::Different, Some(operand)),
-        Predicate::Text { field, pattern, .. } => (field, Operator::Like, Some(pattern)),
+        Predicate::Text { field, case: Case::Kept, pattern, .. } => (field, Operator::Like, Some(pattern)),
+        Predicate::Text { field, pattern, .. } => (field, Operator::LikeFolded, Some(pattern)),
         Predicate::Holds { field, items, .. } => (field, Operator::Holds, Some(items)),
         _ => return None,
     })

@@ -128,6 +128,13 @@ fn patterns_are_asked_of_texts_and_choices_of_multi_selects() {
     let mut hidden = text("F");
     hidden.capabilities.filter = false;
     assert_eq!(like(&hidden), Support::Unsupported);
+    let mut exact = text("F");
+    exact.capabilities.case = true;
+    assert_eq!(like(&exact), Support::Superset);
+    for case in [Case::Lower, Case::Upper] {
+        assert_eq!(support(&matches(&exact, case, Form::Like, "a%")), Support::Unsupported);
+        assert_eq!(support(&matches(&text("F"), case, Form::Like, "a%")), Support::Superset);
+    }
     let holds = |field: Field| support(&Predicate::Holds { field, items: texts(&["a"]), all: true });
     assert_eq!(holds(choices()), Support::Superset);
     assert_eq!(holds(text("F")), Support::Unsupported);
