@@ -55,7 +55,9 @@ test: test-deps
 	@tests/all
 
 # Half of them in a database with C collation, half with an ICU one. SEQUIN_SEED=1234 runs one query in both, and tells all about it.
-soak: install
+soak: deps
+	$(CARGO) build --release --workspace $(FEATURES)
+	@$(MAKE) --no-print-directory install-built
 	@SEQUIN_SEED=$${SEQUIN_SEED:-0..5000} tests/cluster run -- \
 	  $(CARGO) test --release --workspace $(FEATURES) --test e2e random_queries -- --nocapture
 

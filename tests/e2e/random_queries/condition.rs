@@ -32,6 +32,10 @@ impl Condition {
     }
 }
 
+/// Those that have conditions of their own.
+const CLASSES: [Class; 8] =
+    [Class::Key, Class::Text, Class::Number, Class::Whole, Class::Date, Class::Moment, Class::Flag, Class::Several];
+
 /// What SOQL can say of a leaf.
 enum Says {
     Both,
@@ -78,7 +82,10 @@ impl<'t> Maker<'t> {
             0 => self.membership(&source),
             1 => self.odd(sources),
             _ => {
-                let Some(column) = self.column(source.table, &[]) else {
+                // There are many more texts than anything else.
+                let classes: &[Class] =
+                    if self.draw.hit(0.5) { &[CLASSES[self.draw.below(CLASSES.len())]] } else { &[] };
+                let Some(column) = self.column(source.table, classes) else {
                     return Condition::local("true".to_owned());
                 };
                 let (kind, sql, says) = self.on(&source, column);
