@@ -62,8 +62,7 @@ SELECT id FROM salesforce.contact WHERE do_not_call IS NOT FALSE;
 SELECT id FROM salesforce.contact WHERE do_not_call IS NOT DISTINCT FROM true;
 --> Foreign Scan on salesforce.contact
 -->   Output: id
--->   Filter: (NOT (contact.do_not_call IS DISTINCT FROM true))
--->   Remote Query: SELECT Id, DoNotCall FROM Contact
+-->   Remote Query: SELECT Id FROM Contact WHERE DoNotCall = TRUE
 --= 003RO000000EZbRYAW
 --= 003RO000000EZbTYAW
 --= 003RO000000EZbxYAG

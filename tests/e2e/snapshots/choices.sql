@@ -3,7 +3,7 @@ SELECT id, languages__c FROM salesforce.contact WHERE 'English' = ANY (languages
 --> Foreign Scan on salesforce.contact
 -->   Output: id, languages__c
 -->   Filter: ('English'::text = ANY (contact.languages__c))
--->   Remote Query: SELECT Id, Languages__c FROM Contact
+-->   Remote Query: SELECT Id, Languages__c FROM Contact WHERE Languages__c INCLUDES ('English')
 --= 003RO000000EZajYAG | {English,Deutsch}
 --= 003RO000000EZalYAG | {English,Deutsch}
 --= 003RO000000EZamYAG | {English,Deutsch,Français,日本語}
@@ -14,7 +14,7 @@ SELECT id, languages__c FROM salesforce.contact WHERE languages__c @> '{English,
 --> Foreign Scan on salesforce.contact
 -->   Output: id, languages__c
 -->   Filter: (contact.languages__c @> '{English,Deutsch}'::text[])
--->   Remote Query: SELECT Id, Languages__c FROM Contact
+-->   Remote Query: SELECT Id, Languages__c FROM Contact WHERE Languages__c INCLUDES ('English;Deutsch')
 --= 003RO000000EZajYAG | {English,Deutsch}
 --= 003RO000000EZalYAG | {English,Deutsch}
 --= 003RO000000EZamYAG | {English,Deutsch,Français,日本語}
@@ -25,7 +25,7 @@ SELECT id, languages__c FROM salesforce.contact WHERE languages__c && '{English,
 --> Foreign Scan on salesforce.contact
 -->   Output: id, languages__c
 -->   Filter: (contact.languages__c && '{English,Deutsch}'::text[])
--->   Remote Query: SELECT Id, Languages__c FROM Contact
+-->   Remote Query: SELECT Id, Languages__c FROM Contact WHERE Languages__c INCLUDES ('English','Deutsch')
 --= 003RO000000EZaiYAG | {Deutsch,日本語,Português}
 --= 003RO000000EZajYAG | {English,Deutsch}
 --= 003RO000000EZalYAG | {English,Deutsch}
@@ -36,7 +36,7 @@ SELECT id, languages__c FROM salesforce.contact WHERE languages__c = '{English,D
 --> Foreign Scan on salesforce.contact
 -->   Output: id, languages__c
 -->   Filter: (contact.languages__c = '{English,Deutsch}'::text[])
--->   Remote Query: SELECT Id, Languages__c FROM Contact
+-->   Remote Query: SELECT Id, Languages__c FROM Contact WHERE Languages__c INCLUDES ('English;Deutsch')
 --= 003RO000000EZajYAG | {English,Deutsch}
 --= 003RO000000EZalYAG | {English,Deutsch}
 --= 003RO000000EZayYAG | {English,Deutsch}
@@ -57,8 +57,7 @@ SELECT id, languages__c FROM salesforce.contact WHERE 'English' <> ALL (language
 SELECT id FROM salesforce.contact WHERE languages__c IS NULL;
 --> Foreign Scan on salesforce.contact
 -->   Output: id
--->   Filter: (contact.languages__c IS NULL)
--->   Remote Query: SELECT Id, Languages__c FROM Contact
+-->   Remote Query: SELECT Id FROM Contact WHERE Languages__c = null
 --= 003RO000000EZatYAG
 --= 003RO000000EZavYAG
 --= 003RO000000EZb4YAG

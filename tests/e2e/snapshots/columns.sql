@@ -32,7 +32,7 @@ SELECT id FROM salesforce.contact WHERE upper(title) = 'ACME';
 --> Foreign Scan on salesforce.contact
 -->   Output: id
 -->   Filter: (upper(contact.title) = 'ACME'::text)
--->   Remote Query: SELECT Id, Title FROM Contact
+-->   Remote Query: SELECT Id, Title FROM Contact WHERE Title = 'ACME'
 --= 003RO000000EZbdYAG
 --= 003RO000000EZbjYAG
 --= 003RO000000EZc2YAG

@@ -29,18 +29,15 @@ DELETE FROM salesforce.contact WHERE account_id = '001RO000000EZajYAG' RETURNING
 DELETE FROM salesforce.contact AS c USING salesforce.account AS a WHERE a.id = c.account_id AND a.industry = 'Retail';
 --> Delete on salesforce.contact c
 -->   Remote Write: delete Contact, batch size 200
--->   ->  Hash Join
+-->   ->  Nested Loop
 -->         Output: c.id, a.*
--->         Hash Cond: (c.account_id = a.id)
+-->         ->  Foreign Scan on salesforce.account a
+-->               Output: a.*, a.id
+-->               Filter: (a.industry = 'Retail'::text)
+-->               Remote Query: SELECT Id, IsDeleted, MasterRecordId, Name, Type, ParentId, BillingStreet, BillingCity, BillingState, BillingPostalCode, BillingCountry, BillingLatitude, BillingLongitude, BillingGeocodeAccuracy, BillingAddress, ShippingStreet, ShippingCity, ShippingState, ShippingPostalCode, ShippingCountry, ShippingLatitude, ShippingLongitude, ShippingGeocodeAccuracy, ShippingAddress, Phone, Website, Industry, AnnualRevenue, NumberOfEmployees, Description, Rating, OwnerId, AccountNumber, Active__c, ERP_Key__c, X2ndValue__c, Legacy_Code__c, CreatedDate, CreatedById, LastModifiedDate, LastModifiedById, SystemModstamp FROM Account WHERE Industry = 'Retail'
 -->         ->  Foreign Scan on salesforce.contact c
 -->               Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_s…
--->               Remote Query: SELECT Id, AccountId FROM Contact
--->         ->  Hash
--->               Output: a.*, a.id
--->               ->  Foreign Scan on salesforce.account a
--->                     Output: a.*, a.id
--->                     Filter: (a.industry = 'Retail'::text)
--->                     Remote Query: SELECT Id, IsDeleted, MasterRecordId, Name, Type, ParentId, BillingStreet, BillingCity, BillingState, BillingPostalCode, BillingCountry, BillingLatitude, BillingLongitude, BillingGeocodeAccuracy, BillingAddress, ShippingStreet, ShippingCity, ShippingState, ShippingPostalCode, ShippingCountry, ShippingLatitude, ShippingLongitude, ShippingGeocodeAccuracy, ShippingAddress, Phone, Website, Industry, AnnualRevenue, NumberOfEmployees, Description, Rating, OwnerId, AccountNumber, Active__c, ERP_Key__c, X2ndValue__c, Legacy_Code__c, CreatedDate, CreatedById, LastModifiedDate, LastModifiedById, SystemModstamp FROM Account WHERE Industry = 'Retail'
+-->               Remote Query: SELECT Id, AccountId FROM Contact WHERE AccountId = $1
 --= (17 rows)
 WITH gone AS (DELETE FROM salesforce.contact WHERE do_not_call RETURNING id) SELECT count(*) FROM gone;
 --> Aggregate
@@ -63,10 +60,8 @@ DELETE FROM salesforce.contact WHERE id = 'nonsense';
 -->         Remote Write: delete Contact, batch size 200
 --= (0 rows)
 SELECT count(*) FROM salesforce.contact;
---> Aggregate
--->   Output: count(*)
--->   ->  Foreign Scan on salesforce.contact
--->         Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal_code,…
--->         Remote Query: SELECT Id FROM Contact
+--> Foreign Scan
+-->   Output: (count(*))
+-->   Remote Query: SELECT COUNT(Id) agg0 FROM Contact
 --= 224
 --= (1 row)

@@ -1,11 +1,14 @@
 -- GROUP BY and HAVING.
 SELECT account_id, count(*) FROM salesforce.contact GROUP BY account_id;
---> HashAggregate
--->   Output: account_id, count(*)
--->   Group Key: contact.account_id
--->   ->  Foreign Scan on salesforce.contact
--->         Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal_code,…
--->         Remote Query: SELECT AccountId FROM Contact
+--> Foreign Scan
+-->   Output: account_id, (count(*))
+-->   Remote Query: SELECT AccountId, COUNT(Id) agg0 FROM Contact GROUP BY AccountId
+-->   ->  HashAggregate
+-->         Output: account_id, count(*)
+-->         Group Key: contact.account_id
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal…
+-->               Remote Query: SELECT AccountId FROM Contact
 --= 001RO000000EZaiYAG | 24
 --= 001RO000000EZajYAG | 10
 --= 001RO000000EZakYAG | 10
@@ -13,23 +16,29 @@ SELECT account_id, count(*) FROM salesforce.contact GROUP BY account_id;
 --= 001RO000000EZamYAG | 6
 --= (41 rows)
 SELECT count(*), do_not_call FROM salesforce.contact GROUP BY do_not_call;
---> HashAggregate
--->   Output: count(*), do_not_call
--->   Group Key: contact.do_not_call
--->   ->  Foreign Scan on salesforce.contact
--->         Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal_code,…
--->         Remote Query: SELECT DoNotCall FROM Contact
+--> Foreign Scan
+-->   Output: (count(*)), do_not_call
+-->   Remote Query: SELECT DoNotCall, COUNT(Id) agg0 FROM Contact GROUP BY DoNotCall
+-->   ->  HashAggregate
+-->         Output: do_not_call, count(*)
+-->         Group Key: contact.do_not_call
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal…
+-->               Remote Query: SELECT DoNotCall FROM Contact
 --= 20 | t
 --= 280 | f
 --= (2 rows)
 SELECT birthdate, count(*), avg(score__c) FROM salesforce.contact GROUP BY birthdate HAVING count(*) > 1;
---> HashAggregate
--->   Output: birthdate, count(*), avg(score__c)
--->   Group Key: contact.birthdate
--->   Filter: (count(*) > 1)
--->   ->  Foreign Scan on salesforce.contact
--->         Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal_code,…
--->         Remote Query: SELECT Birthdate, Score__c FROM Contact
+--> Foreign Scan
+-->   Output: birthdate, (count(*)), (avg(score__c))
+-->   Filter: ((count(*)) > 1)
+-->   Remote Query: SELECT Birthdate, COUNT(Id) agg0, SUM(Score__c) agg1, COUNT(Score__c) agg2 FROM Contact GROUP BY Birthdate
+-->   ->  HashAggregate
+-->         Output: birthdate, count(*), avg(score__c)
+-->         Group Key: contact.birthdate
+-->         ->  Foreign Scan on salesforce.contact
+-->               Output: id, is_deleted, account_id, last_name, first_name, salutation, name, mailing_street, mailing_city, mailing_state, mailing_postal…
+-->               Remote Query: SELECT Birthdate, Score__c FROM Contact
 --= 1700-01-01 | 7 | 186599203681.55073757
 --= 1900-02-28 | 11 | 4530585182.71771960
 --= 1900-03-01 | 4 | 168510694296.67167067
@@ -52,15 +61,21 @@ SELECT lead_source, count(*) FROM salesforce.contact GROUP BY lead_source;
 SELECT account_id, max(created_date) FROM salesforce.contact WHERE score__c > 0 GROUP BY account_id ORDER BY account_id LIMIT 3;
 --> Limit
 -->   Output: account_id, (max(created_date))
--->   ->  GroupAggregate
--->         Output: account_id, max(created_date)
--->         Group Key: contact.account_id
--->         ->  Sort
--->               Output: account_id, created_date
--->               Sort Key: contact.account_id
--->               ->  Foreign Scan on salesforce.contact
--->                     Output: account_id, created_date
--->                     Remote Query: SELECT AccountId, CreatedDate FROM Contact WHERE Score__c > 0
+-->   ->  Sort
+-->         Output: account_id, (max(created_date))
+-->         Sort Key: contact.account_id
+-->         ->  Foreign Scan
+-->               Output: account_id, (max(created_date))
+-->               Remote Query: SELECT AccountId, MAX(CreatedDate) agg0 FROM Contact WHERE Score__c > 0 GROUP BY AccountId
+-->               ->  GroupAggregate
+-->                     Output: account_id, max(created_date)
+-->                     Group Key: contact.account_id
+-->                     ->  Sort
+-->                           Output: account_id, created_date
+-->                           Sort Key: contact.account_id
+-->                           ->  Foreign Scan on salesforce.contact
+-->                                 Output: account_id, created_date
+-->                                 Remote Query: SELECT AccountId, CreatedDate FROM Contact WHERE Score__c > 0
 --= 001RO000000EZaiYAG | 2024-02-26 23:25:10+00
 --= 001RO000000EZajYAG | 2023-02-18 20:09:05+00
 --= 001RO000000EZakYAG | 2023-03-23 12:30:41+00

@@ -68,8 +68,7 @@ SELECT id FROM salesforce.contact WHERE account_id <> ALL (ARRAY['001RO000000EZa
 SELECT id FROM salesforce.contact WHERE account_id IS NOT DISTINCT FROM '001RO000000EZaiYAG';
 --> Foreign Scan on salesforce.contact
 -->   Output: id
--->   Filter: (NOT (contact.account_id IS DISTINCT FROM '001RO000000EZaiYAG'::text))
--->   Remote Query: SELECT Id, AccountId FROM Contact
+-->   Remote Query: SELECT Id FROM Contact WHERE AccountId = '001RO000000EZaiYAG'
 --= 003RO000000EZanYAG
 --= 003RO000000EZb3YAG
 --= 003RO000000EZbJYAW

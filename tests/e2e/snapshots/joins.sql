@@ -1,16 +1,8 @@
 -- Joins.
 SELECT c.id, a.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON a.id = c.account_id;
---> Hash Join
+--> Foreign Scan
 -->   Output: c.id, a.name
--->   Hash Cond: (c.account_id = a.id)
--->   ->  Foreign Scan on salesforce.contact c
--->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
--->         Remote Query: SELECT Id, AccountId FROM Contact
--->   ->  Hash
--->         Output: a.name, a.id
--->         ->  Foreign Scan on salesforce.account a
--->               Output: a.name, a.id
--->               Remote Query: SELECT Id, Name FROM Account
+-->   Remote Query: SELECT Id, Account.Name FROM Contact WHERE Account.Id != null
 --= 003RO000000EZaiYAG | ACME Co
 --= 003RO000000EZajYAG | Umbrella S.A.
 --= 003RO000000EZakYAG | 100% Pure Holdings
@@ -18,18 +10,10 @@ SELECT c.id, a.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON
 --= 003RO000000EZanYAG | Tyrell  Ltd
 --= (278 rows)
 SELECT c.id, a.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON a.id = c.account_id WHERE a.industry = 'Banking' AND c.score__c > 0;
---> Hash Join
+--> Foreign Scan
 -->   Output: c.id, a.name
--->   Hash Cond: (c.account_id = a.id)
--->   ->  Foreign Scan on salesforce.contact c
--->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
--->         Remote Query: SELECT Id, AccountId FROM Contact WHERE Score__c > 0
--->   ->  Hash
--->         Output: a.name, a.id
--->         ->  Foreign Scan on salesforce.account a
--->               Output: a.name, a.id
--->               Filter: (a.industry = 'Banking'::text)
--->               Remote Query: SELECT Id, Name, Industry FROM Account WHERE Industry = 'Banking'
+-->   Filter: (a.industry = 'Banking'::text)
+-->   Remote Query: SELECT Id, Account.Name, Account.Industry FROM Contact WHERE Score__c > 0 AND Account.Industry = 'Banking' AND Account.Id != null
 --= 003RO000000EZasYAG | zebra LLC
 --= 003RO000000EZaxYAG |  Soylent S.A.
 --= 003RO000000EZbGYAW | ACME S.A.
@@ -37,31 +21,15 @@ SELECT c.id, a.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON
 --= 003RO000000EZbXYAW |  Soylent S.A.
 --= (27 rows)
 SELECT c.id, a.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON a.id = c.account_id WHERE c.id = '003RO000000EZaiYAG';
---> Hash Join
+--> Foreign Scan
 -->   Output: c.id, a.name
--->   Hash Cond: (a.id = c.account_id)
--->   ->  Foreign Scan on salesforce.account a
--->         Output: a.id, a.is_deleted, a.master_record_id, a.name, a.type, a.parent_id, a.billing_street, a.billing_city, a.billing_state, a.billing_post…
--->         Remote Query: SELECT Id, Name FROM Account
--->   ->  Hash
--->         Output: c.id, c.account_id
--->         ->  Foreign Scan on salesforce.contact c
--->               Output: c.id, c.account_id
--->               Remote Query: SELECT Id, AccountId FROM Contact WHERE Id = '003RO000000EZaiYAG'
+-->   Remote Query: SELECT Id, Account.Name FROM Contact WHERE Id = '003RO000000EZaiYAG' AND Account.Id != null
 --= 003RO000000EZaiYAG | ACME Co
 --= (1 row)
 SELECT c.id, a.name FROM salesforce.contact AS c LEFT JOIN salesforce.account AS a ON a.id = c.account_id;
---> Hash Left Join
+--> Foreign Scan
 -->   Output: c.id, a.name
--->   Hash Cond: (c.account_id = a.id)
--->   ->  Foreign Scan on salesforce.contact c
--->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
--->         Remote Query: SELECT Id, AccountId FROM Contact
--->   ->  Hash
--->         Output: a.name, a.id
--->         ->  Foreign Scan on salesforce.account a
--->               Output: a.name, a.id
--->               Remote Query: SELECT Id, Name FROM Account
+-->   Remote Query: SELECT Id, Account.Name FROM Contact
 --= 003RO000000EZaiYAG | ACME Co
 --= 003RO000000EZajYAG | Umbrella S.A.
 --= 003RO000000EZakYAG | 100% Pure Holdings
@@ -105,25 +73,9 @@ SELECT a.id, c.id FROM salesforce.contact AS c FULL JOIN salesforce.account AS a
 --= 001RO000000EZaiYAG | 003RO000000EZbZYAW
 --= (300 rows)
 SELECT c.id, a.name, p.name FROM salesforce.contact AS c JOIN salesforce.account AS a ON a.id = c.account_id JOIN salesforce.account AS p ON p.id = a.parent_id;
---> Hash Join
+--> Foreign Scan
 -->   Output: c.id, a.name, p.name
--->   Hash Cond: (c.account_id = a.id)
--->   ->  Foreign Scan on salesforce.contact c
--->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
--->         Remote Query: SELECT Id, AccountId FROM Contact
--->   ->  Hash
--->         Output: a.name, a.id, p.name
--->         ->  Hash Join
--->               Output: a.name, a.id, p.name
--->               Hash Cond: (a.parent_id = p.id)
--->               ->  Foreign Scan on salesforce.account a
--->                     Output: a.id, a.is_deleted, a.master_record_id, a.name, a.type, a.parent_id, a.billing_street, a.billing_city, a.billing_state, a.…
--->                     Remote Query: SELECT Id, Name, ParentId FROM Account
--->               ->  Hash
--->                     Output: p.name, p.id
--->                     ->  Foreign Scan on salesforce.account p
--->                           Output: p.name, p.id
--->                           Remote Query: SELECT Id, Name FROM Account
+-->   Remote Query: SELECT Id, Account.Name, Account.Parent.Name FROM Contact WHERE Account.Id != null AND Account.Parent.Id != null
 --= 003RO000000EZaiYAG | ACME Co | Acme Group
 --= 003RO000000EZakYAG | 100% Pure Holdings | Globex Co
 --= 003RO000000EZanYAG | Tyrell  Ltd | Globex Co
@@ -131,17 +83,9 @@ SELECT c.id, a.name, p.name FROM salesforce.contact AS c JOIN salesforce.account
 --= 003RO000000EZapYAG | Vehement S.A. | Tyrell  S.A.
 --= (95 rows)
 SELECT c.id, b.id FROM salesforce.contact AS c JOIN salesforce.contact AS b ON b.id = c.reports_to_id;
---> Hash Join
+--> Foreign Scan
 -->   Output: c.id, b.id
--->   Hash Cond: (c.reports_to_id = b.id)
--->   ->  Foreign Scan on salesforce.contact c
--->         Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_state, …
--->         Remote Query: SELECT Id, ReportsToId FROM Contact
--->   ->  Hash
--->         Output: b.id
--->         ->  Foreign Scan on salesforce.contact b
--->               Output: b.id
--->               Remote Query: SELECT Id FROM Contact
+-->   Remote Query: SELECT Id, ReportsTo.Id FROM Contact WHERE ReportsTo.Id != null
 --= 003RO000000EZaiYAG | 003RO000000EZdTYAW
 --= 003RO000000EZalYAG | 003RO000000EZeRYAW
 --= 003RO000000EZaoYAG | 003RO000000EZbqYAG
@@ -149,18 +93,18 @@ SELECT c.id, b.id FROM salesforce.contact AS c JOIN salesforce.contact AS b ON b
 --= 003RO000000EZauYAG | 003RO000000EZdEYAW
 --= (103 rows)
 SELECT id FROM salesforce.contact WHERE account_id IN (SELECT id FROM salesforce.account WHERE industry = 'Banking');
---> Hash Semi Join
+--> Nested Loop
 -->   Output: contact.id
--->   Hash Cond: (contact.account_id = account.id)
--->   ->  Foreign Scan on salesforce.contact
--->         Output: contact.id, contact.is_deleted, contact.account_id, contact.last_name, contact.first_name, contact.salutation, contact.name, contact.m…
--->         Remote Query: SELECT Id, AccountId FROM Contact
--->   ->  Hash
+-->   ->  HashAggregate
 -->         Output: account.id
+-->         Group Key: account.id
 -->         ->  Foreign Scan on salesforce.account
--->               Output: account.id
+-->               Output: account.id, account.is_deleted, account.master_record_id, account.name, account.type, account.parent_id, account.billing_street,…
 -->               Filter: (account.industry = 'Banking'::text)
 -->               Remote Query: SELECT Id, Industry FROM Account WHERE Industry = 'Banking'
+-->   ->  Foreign Scan on salesforce.contact
+-->         Output: contact.id, contact.is_deleted, contact.account_id, contact.last_name, contact.first_name, contact.salutation, contact.name, contact.m…
+-->         Remote Query: SELECT Id, AccountId FROM Contact WHERE AccountId = $1
 --= 003RO000000EZaoYAG
 --= 003RO000000EZapYAG
 --= 003RO000000EZasYAG
@@ -222,17 +166,9 @@ SELECT a.industry, count(*) FROM salesforce.contact AS c JOIN salesforce.account
 -->   ->  Sort
 -->         Output: a.industry
 -->         Sort Key: a.industry
--->         ->  Hash Join
+-->         ->  Foreign Scan
 -->               Output: a.industry
--->               Hash Cond: (c.account_id = a.id)
--->               ->  Foreign Scan on salesforce.contact c
--->                     Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mai…
--->                     Remote Query: SELECT AccountId FROM Contact
--->               ->  Hash
--->                     Output: a.industry, a.id
--->                     ->  Foreign Scan on salesforce.account a
--->                           Output: a.industry, a.id
--->                           Remote Query: SELECT Id, Industry FROM Account
+-->               Remote Query: SELECT Account.Industry FROM Contact WHERE Account.Id != null
 --= Agriculture | 23
 --= Banking | 43
 --= Biotechnology | 54

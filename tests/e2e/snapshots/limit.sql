@@ -12,7 +12,7 @@ SELECT id FROM salesforce.contact WHERE score__c > 0 LIMIT 3 OFFSET 2;
 -->   Output: id
 -->   ->  Foreign Scan on salesforce.contact
 -->         Output: id
--->         Remote Query: SELECT Id FROM Contact WHERE Score__c > 0
+-->         Remote Query: SELECT Id FROM Contact WHERE Score__c > 0 LIMIT 5
 --= 003RO000000EZarYAG
 --= 003RO000000EZasYAG
 --= 003RO000000EZatYAG
@@ -29,14 +29,9 @@ SELECT id, last_name FROM salesforce.contact WHERE last_name = 'Smith' LIMIT 3;
 --= 003RO000000EZboYAG | Smith
 --= (3 rows)
 SELECT id, created_date FROM salesforce.contact ORDER BY created_date LIMIT 3;
---> Limit
+--> Foreign Scan on salesforce.contact
 -->   Output: id, created_date
--->   ->  Sort
--->         Output: id, created_date
--->         Sort Key: contact.created_date
--->         ->  Foreign Scan on salesforce.contact
--->               Output: id, created_date
--->               Remote Query: SELECT Id, CreatedDate FROM Contact
+-->   Remote Query: SELECT Id, CreatedDate FROM Contact ORDER BY CreatedDate ASC NULLS LAST LIMIT 3
 --= 003RO000000EZdhYAG | 2015-01-06 08:07:53+00
 --= 003RO000000EZeyYAG | 2015-01-08 17:19:19+00
 --= 003RO000000EZeuYAG | 2015-01-10 11:33:27+00
@@ -70,12 +65,9 @@ SELECT id, last_name FROM salesforce.contact ORDER BY last_name, id LIMIT 3;
 SELECT birthdate FROM salesforce.contact ORDER BY birthdate FETCH FIRST 3 ROWS WITH TIES;
 --> Limit
 -->   Output: birthdate
--->   ->  Sort
+-->   ->  Foreign Scan on salesforce.contact
 -->         Output: birthdate
--->         Sort Key: contact.birthdate
--->         ->  Foreign Scan on salesforce.contact
--->               Output: birthdate
--->               Remote Query: SELECT Birthdate FROM Contact
+-->         Remote Query: SELECT Birthdate FROM Contact ORDER BY Birthdate ASC NULLS LAST
 --= 1700-01-01
 --= 1700-01-01
 --= 1700-01-01
@@ -87,12 +79,9 @@ SELECT id FROM salesforce.contact ORDER BY created_date LIMIT 3 FOR UPDATE;
 -->   Output: id, created_date, contact.*
 -->   ->  LockRows
 -->         Output: id, created_date, contact.*
--->         ->  Sort
+-->         ->  Foreign Scan on salesforce.contact
 -->               Output: id, created_date, contact.*
--->               Sort Key: contact.created_date
--->               ->  Foreign Scan on salesforce.contact
--->                     Output: id, created_date, contact.*
--->                     Remote Query: SELECT Id, IsDeleted, AccountId, LastName, FirstName, Salutation, Name, MailingStreet, MailingCity, MailingState, MailingPostalCode, MailingCountry, MailingLatitude, MailingLongitude, MailingGeocodeAccuracy, MailingAddress, Phone, MobilePhone, ReportsToId, Email, Title, Department, LeadSource, Birthdate, Description, OwnerId, HasOptedOutOfEmail, DoNotCall, Level__c, Languages__c, ERP_Key__c, Score__c, CreatedDate, CreatedById, LastModifiedDate, LastModifiedById, SystemModstamp FROM Contact
+-->               Remote Query: SELECT Id, IsDeleted, AccountId, LastName, FirstName, Salutation, Name, MailingStreet, MailingCity, MailingState, MailingPostalCode, MailingCountry, MailingLatitude, MailingLongitude, MailingGeocodeAccuracy, MailingAddress, Phone, MobilePhone, ReportsToId, Email, Title, Department, LeadSource, Birthdate, Description, OwnerId, HasOptedOutOfEmail, DoNotCall, Level__c, Languages__c, ERP_Key__c, Score__c, CreatedDate, CreatedById, LastModifiedDate, LastModifiedById, SystemModstamp FROM Contact ORDER BY CreatedDate ASC NULLS LAST
 --= 003RO000000EZdhYAG
 --= 003RO000000EZeyYAG
 --= 003RO000000EZeuYAG

@@ -32,8 +32,7 @@ SELECT id FROM salesforce.contact WHERE account_id NOT IN ('001RO000000EZaiYAG',
 SELECT id FROM salesforce.contact WHERE score__c IS DISTINCT FROM 0;
 --> Foreign Scan on salesforce.contact
 -->   Output: id
--->   Filter: (contact.score__c IS DISTINCT FROM '0'::numeric)
--->   Remote Query: SELECT Id, Score__c FROM Contact
+-->   Remote Query: SELECT Id FROM Contact WHERE (Score__c != 0 AND Score__c != null) OR Score__c = null
 --= 003RO000000EZaiYAG
 --= 003RO000000EZajYAG
 --= 003RO000000EZakYAG

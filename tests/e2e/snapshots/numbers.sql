@@ -122,8 +122,7 @@ SELECT id FROM salesforce.every_type__c WHERE time__c = '12:00';
 SELECT id FROM salesforce.every_type__c WHERE int__c < 0.5;
 --> Foreign Scan on salesforce.every_type__c
 -->   Output: id
--->   Filter: ((every_type__c.int__c)::numeric < 0.5)
--->   Remote Query: SELECT Id, Int__c FROM Every_Type__c
+-->   Remote Query: SELECT Id FROM Every_Type__c WHERE Int__c <= 0
 --= a00RO000000EZaiYAG
 --= a00RO000000EZajYAG
 --= a00RO000000EZakYAG
@@ -134,7 +133,7 @@ SELECT id FROM salesforce.contact WHERE birthdate < '1800-01-01 12:00'::timestam
 --> Foreign Scan on salesforce.contact
 -->   Output: id
 -->   Filter: (contact.birthdate < '1800-01-01 12:00:00'::timestamp without time zone)
--->   Remote Query: SELECT Id, Birthdate FROM Contact
+-->   Remote Query: SELECT Id, Birthdate FROM Contact WHERE Birthdate <= $1
 --= 003RO000000EZauYAG
 --= 003RO000000EZavYAG
 --= 003RO000000EZb5YAG
@@ -144,8 +143,7 @@ SELECT id FROM salesforce.contact WHERE birthdate < '1800-01-01 12:00'::timestam
 SELECT id FROM salesforce.contact WHERE created_date < '2015-03-01'::date;
 --> Foreign Scan on salesforce.contact
 -->   Output: id
--->   Filter: (contact.created_date < '2015-03-01'::date)
--->   Remote Query: SELECT Id, CreatedDate FROM Contact
+-->   Remote Query: SELECT Id FROM Contact WHERE CreatedDate < $1
 --= 003RO000000EZb2YAG
 --= 003RO000000EZbgYAG
 --= 003RO000000EZdhYAG

@@ -1,11 +1,8 @@
 -- ORDER BY.
 SELECT id, created_date FROM salesforce.contact ORDER BY created_date;
---> Sort
+--> Foreign Scan on salesforce.contact
 -->   Output: id, created_date
--->   Sort Key: contact.created_date
--->   ->  Foreign Scan on salesforce.contact
--->         Output: id, created_date
--->         Remote Query: SELECT Id, CreatedDate FROM Contact
+-->   Remote Query: SELECT Id, CreatedDate FROM Contact ORDER BY CreatedDate ASC NULLS LAST
 --= 003RO000000EZdhYAG | 2015-01-06 08:07:53+00
 --= 003RO000000EZeyYAG | 2015-01-08 17:19:19+00
 --= 003RO000000EZeuYAG | 2015-01-10 11:33:27+00

@@ -48,7 +48,7 @@ EXECUTE like_this ('Sm%');
 --> Foreign Scan on salesforce.contact
 -->   Output: id, last_name
 -->   Filter: (contact.last_name ~~ $1)
--->   Remote Query: SELECT Id, LastName FROM Contact
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName LIKE $1
 --= 003RO000000EZb5YAG | Smith
 --= 003RO000000EZbIYAW | Smith
 --= 003RO000000EZboYAG | Smith

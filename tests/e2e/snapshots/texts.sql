@@ -98,7 +98,7 @@ SELECT id, last_name FROM salesforce.contact WHERE last_name LIKE 'Sm%';
 --> Foreign Scan on salesforce.contact
 -->   Output: id, last_name
 -->   Filter: (contact.last_name ~~ 'Sm%'::text)
--->   Remote Query: SELECT Id, LastName FROM Contact
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName LIKE 'Sm%'
 --= 003RO000000EZb5YAG | Smith
 --= 003RO000000EZbIYAW | Smith
 --= 003RO000000EZboYAG | Smith
@@ -109,7 +109,7 @@ SELECT id, last_name FROM salesforce.contact WHERE last_name LIKE '%\%';
 --> Foreign Scan on salesforce.contact
 -->   Output: id, last_name
 -->   Filter: (contact.last_name ~~ '%\%'::text)
--->   Remote Query: SELECT Id, LastName FROM Contact
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName LIKE '%\%'
 --= 003RO000000EZcDYAW | 100%
 --= 003RO000000EZccYAG | 100%
 --= 003RO000000EZd5YAG | 100%
@@ -131,7 +131,7 @@ SELECT id, last_name FROM salesforce.contact WHERE last_name ILIKE 'sm_th';
 --> Foreign Scan on salesforce.contact
 -->   Output: id, last_name
 -->   Filter: (contact.last_name ~~* 'sm_th'::text)
--->   Remote Query: SELECT Id, LastName FROM Contact
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName LIKE 'sm%th'
 --= 003RO000000EZb3YAG | SMITH
 --= 003RO000000EZb5YAG | Smith
 --= 003RO000000EZbEYAW | smith
@@ -153,7 +153,7 @@ SELECT id, last_name FROM salesforce.contact WHERE starts_with(last_name, 'Sm');
 --> Foreign Scan on salesforce.contact
 -->   Output: id, last_name
 -->   Filter: starts_with(contact.last_name, 'Sm'::text)
--->   Remote Query: SELECT Id, LastName FROM Contact
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName LIKE 'Sm%'
 --= 003RO000000EZb5YAG | Smith
 --= 003RO000000EZbIYAW | Smith
 --= 003RO000000EZboYAG | Smith
@@ -164,7 +164,7 @@ SELECT id, last_name FROM salesforce.contact WHERE last_name ^@ 'Sm';
 --> Foreign Scan on salesforce.contact
 -->   Output: id, last_name
 -->   Filter: (contact.last_name ^@ 'Sm'::text)
--->   Remote Query: SELECT Id, LastName FROM Contact
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName LIKE 'Sm%'
 --= 003RO000000EZb5YAG | Smith
 --= 003RO000000EZbIYAW | Smith
 --= 003RO000000EZboYAG | Smith
@@ -187,7 +187,7 @@ SELECT id, last_name FROM salesforce.contact WHERE lower(last_name) = 'smith';
 --> Foreign Scan on salesforce.contact
 -->   Output: id, last_name
 -->   Filter: (lower(contact.last_name) = 'smith'::text)
--->   Remote Query: SELECT Id, LastName FROM Contact
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName LIKE 'sm%th'
 --= 003RO000000EZb3YAG | SMITH
 --= 003RO000000EZb5YAG | Smith
 --= 003RO000000EZbEYAW | smith
@@ -198,7 +198,7 @@ SELECT id, last_name FROM salesforce.contact WHERE upper(last_name) = 'SMITH';
 --> Foreign Scan on salesforce.contact
 -->   Output: id, last_name
 -->   Filter: (upper(contact.last_name) = 'SMITH'::text)
--->   Remote Query: SELECT Id, LastName FROM Contact
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName LIKE '%M%TH'
 --= 003RO000000EZb3YAG | SMITH
 --= 003RO000000EZb5YAG | Smith
 --= 003RO000000EZbEYAW | smith
@@ -209,7 +209,7 @@ SELECT id, last_name FROM salesforce.contact WHERE lower(last_name) LIKE 'sm%';
 --> Foreign Scan on salesforce.contact
 -->   Output: id, last_name
 -->   Filter: (lower(contact.last_name) ~~ 'sm%'::text)
--->   Remote Query: SELECT Id, LastName FROM Contact
+-->   Remote Query: SELECT Id, LastName FROM Contact WHERE LastName LIKE 'sm%'
 --= 003RO000000EZb3YAG | SMITH
 --= 003RO000000EZb5YAG | Smith
 --= 003RO000000EZbEYAW | smith
