@@ -185,3 +185,36 @@ fn a_cached_lookup_is_not_asked_twice() {
     let (rows, queries) = world.queries_of(|| session.rows(sql));
     assert_eq!((rows.len(), queries.len()), (40, 2), "{queries:?}");
 }
+
+#[test]
+fn a_column_may_show_a_field_of_the_record_that_a_reference_leads_to() {
+    let world = world();
+    let mut session = world.connect();
+    session.run(
+        "CREATE FOREIGN TABLE by_hand (
+           id text OPTIONS (field 'Id', type 'id', key 'true', capabilities 'filter'),
+           company text OPTIONS (field 'Account.Name', type 'string', capabilities 'filter'),
+           active boolean OPTIONS (field 'Account.Active__c', type 'boolean', capabilities 'filter')
+         ) SERVER sf OPTIONS (object 'Contact');
+         CREATE TABLE joined AS SELECT c.id, a.name AS company, a.active__c AS active FROM salesforce.contact c
+           LEFT JOIN salesforce.account a ON a.id = c.account_id",
+    );
+    for condition in [
+        "true",
+        "company = 'Acme'",
+        "company IS NULL",
+        "company > 'M'",
+        "active",
+        "NOT active",
+        "active IS NULL",
+        "active IS NOT NULL",
+        "active IS NOT TRUE",
+        "active IN (false)",
+        "active IS DISTINCT FROM false",
+    ] {
+        let rows = |table: &str| format!("SELECT id, company, active FROM {table} WHERE {condition}");
+        let (one, other) = (rows("by_hand"), rows("joined"));
+        let different = format!("SELECT count(*) FROM (({one} EXCEPT ALL {other}) UNION ALL ({other} EXCEPT ALL {one})) d");
+        assert_eq!(session.number(&different), 0, "{condition}");
+    }
+}

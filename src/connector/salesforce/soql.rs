@@ -355,14 +355,25 @@ fn needs_family(field: &Field) -> Result<Family> {
 
 fn is_null(field: &Field, negated: bool) -> Result<Condition> {
     needs_family(field)?;
-    let name = &field.name;
+    let reached = reached(field);
+    let name = reached.as_deref().unwrap_or(&field.name);
     Ok(match (field.remote_type.as_str(), negated) {
+        ("boolean", _) if reached.is_some() => {
+            Condition::Test { text: format!("{name} {} null", if negated { "!=" } else { "=" }), loose: false }
+        }
         // A checkbox is never null; asked all the same, SOQL takes null for false.
         ("boolean", true) => Condition::True,
         ("boolean", false) => Condition::False,
         (_, true) => Condition::Test { text: format!("{name} != null"), loose: false },
         (_, false) => Condition::Test { text: format!("{name} = null"), loose: false },
     })
+}
+
+/// For a check box of a record that a reference leads to: the id that tells whether there is such a record. Without one
+/// the box is null here and false there.
+fn reached(field: &Field) -> Option<String> {
+    let (path, _) = field.name.rsplit_once('.').filter(|_| field.remote_type == "boolean")?;
+    Some(format!("{path}.Id"))
 }
 
 /// `field op literal`, as SQL means it.
@@ -374,6 +385,10 @@ fn compare(field: &Field, family: Family, op: Comparison, literal: Literal) -> R
         loose: family == Family::Text,
     };
     Ok(match (literal, op) {
+        (Literal::Text(text), Eq | Ne) if let Some(id) = reached(field) => {
+            let sign = if op == Eq { "=" } else { "!=" };
+            Condition::Test { text: format!("({name} {sign} {text} AND {id} != null)"), loose: false }
+        }
         (Literal::Text(text), Eq) => test("=", &text),
         (Literal::Text(text), Ne) if family == Family::Bool => test("!=", &text),
         (Literal::Text(text), Ne) => {
