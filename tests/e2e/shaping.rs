@@ -214,7 +214,8 @@ fn a_column_may_show_a_field_of_the_record_that_a_reference_leads_to() {
     ] {
         let rows = |table: &str| format!("SELECT id, company, active FROM {table} WHERE {condition}");
         let (one, other) = (rows("by_hand"), rows("joined"));
-        let different = format!("SELECT count(*) FROM (({one} EXCEPT ALL {other}) UNION ALL ({other} EXCEPT ALL {one})) d");
+        let different =
+            format!("SELECT count(*) FROM (({one} EXCEPT ALL {other}) UNION ALL ({other} EXCEPT ALL {one})) d");
         assert_eq!(session.number(&different), 0, "{condition}");
     }
 }
