@@ -587,8 +587,7 @@ impl<'t> Maker<'t> {
             0 | 1 => "count(*)".to_owned(),
             2 => format!("count({})", self.any(sources, &[])),
             3 => format!("count(DISTINCT {})", self.any(sources, &[])),
-            // The API tells the same sum, but perhaps with fewer zeros at its end.
-            4 | 5 => format!("trim_scale(sum({})::numeric)", self.any(sources, &numbers)),
+            4 | 5 => format!("sum({})", self.any(sources, &numbers)),
             6 => format!("avg({})", self.any(sources, &numbers)),
             7 | 8 => format!(
                 "{}({})",
@@ -608,7 +607,8 @@ impl<'t> Maker<'t> {
             let filter = self.condition(sources, 0);
             return format!("{call} FILTER (WHERE {})", filter.sql);
         }
-        call
+        // The API tells the same sum, but perhaps with fewer zeros at its end.
+        if call.starts_with("sum(") { format!("trim_scale({call}::numeric)") } else { call }
     }
 
     /// One to three expressions to order by, with and without their directions; `total` adds the ids.
