@@ -166,8 +166,8 @@ impl Scan {
         match self.advance() {
             Ok(true) => self.fill(slot),
             Ok(false) => Ok(()),
-            // More groups than the API tells of at once.
-            Err(error) if error.kind() == Kind::TooComplex && self.plan.read.grouping.is_some() => {
+            // More groups than the API tells of at once. One group alone has no plan below.
+            Err(error) if error.kind() == Kind::TooComplex && self.plan.read.has_groups() => {
                 self.answers = None;
                 self.declined = true;
                 node.row_below(slot)

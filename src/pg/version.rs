@@ -14,6 +14,25 @@ pub struct Estimate {
     pub total: f64,
 }
 
+/// Calls one of Postgres's functions that make foreign paths, whose arguments have grown in number.
+macro_rules! foreign_path {
+    ($create:ident($root:expr, $rel:expr, $target:expr, $estimate:expr, $($rest:expr),+; $private:expr)) => {{
+        let Estimate { rows, startup, total } = $estimate;
+        #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
+        {
+            pg_sys::$create($root, $rel, $target, rows, startup, total, $($rest),+, $private)
+        }
+        #[cfg(feature = "pg17")]
+        {
+            pg_sys::$create($root, $rel, $target, rows, startup, total, $($rest),+, ptr::null_mut(), $private)
+        }
+        #[cfg(feature = "pg18")]
+        {
+            pg_sys::$create($root, $rel, $target, rows, 0, startup, total, $($rest),+, ptr::null_mut(), $private)
+        }
+    }};
+}
+
 /// A path that scans a base relation.
 ///
 /// # Safety
@@ -23,61 +42,11 @@ pub unsafe fn create_foreignscan_path(
     rel: *mut pg_sys::RelOptInfo,
     estimate: Estimate,
     keys: *mut pg_sys::List,
-    required_outer: pg_sys::Relids,
+    outer: pg_sys::Relids,
 ) -> *mut pg_sys::ForeignPath {
-    let none: *mut pg_sys::List = ptr::null_mut();
-    let Estimate { rows, startup: startup_cost, total: total_cost } = estimate;
+    let (target, below, private) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
     // SAFETY: by the contract above.
-    #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
-    unsafe {
-        pg_sys::create_foreignscan_path(
-            root,
-            rel,
-            none.cast(),
-            rows,
-            startup_cost,
-            total_cost,
-            keys,
-            required_outer,
-            none.cast(),
-            none,
-        )
-    }
-    // SAFETY: by the contract above.
-    #[cfg(feature = "pg17")]
-    unsafe {
-        pg_sys::create_foreignscan_path(
-            root,
-            rel,
-            none.cast(),
-            rows,
-            startup_cost,
-            total_cost,
-            keys,
-            required_outer,
-            none.cast(),
-            none.cast(),
-            none,
-        )
-    }
-    // SAFETY: by the contract above.
-    #[cfg(feature = "pg18")]
-    unsafe {
-        pg_sys::create_foreignscan_path(
-            root,
-            rel,
-            none.cast(),
-            rows,
-            0,
-            startup_cost,
-            total_cost,
-            keys,
-            required_outer,
-            none.cast(),
-            none.cast(),
-            none,
-        )
-    }
+    unsafe { foreign_path!(create_foreignscan_path(root, rel, target, estimate, keys, outer, below; private)) }
 }
 
 /// A path that scans a join.
@@ -89,64 +58,14 @@ pub unsafe fn create_foreign_join_path(
     rel: *mut pg_sys::RelOptInfo,
     estimate: Estimate,
     keys: *mut pg_sys::List,
-    required_outer: pg_sys::Relids,
+    outer: pg_sys::Relids,
 ) -> *mut pg_sys::ForeignPath {
-    let none: *mut pg_sys::List = ptr::null_mut();
-    let Estimate { rows, startup: startup_cost, total: total_cost } = estimate;
+    let (target, below, private) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
     // SAFETY: by the contract above.
-    #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
-    unsafe {
-        pg_sys::create_foreign_join_path(
-            root,
-            rel,
-            none.cast(),
-            rows,
-            startup_cost,
-            total_cost,
-            keys,
-            required_outer,
-            none.cast(),
-            none,
-        )
-    }
-    // SAFETY: by the contract above.
-    #[cfg(feature = "pg17")]
-    unsafe {
-        pg_sys::create_foreign_join_path(
-            root,
-            rel,
-            none.cast(),
-            rows,
-            startup_cost,
-            total_cost,
-            keys,
-            required_outer,
-            none.cast(),
-            none,
-            none,
-        )
-    }
-    // SAFETY: by the contract above.
-    #[cfg(feature = "pg18")]
-    unsafe {
-        pg_sys::create_foreign_join_path(
-            root,
-            rel,
-            none.cast(),
-            rows,
-            0,
-            startup_cost,
-            total_cost,
-            keys,
-            required_outer,
-            none.cast(),
-            none,
-            none,
-        )
-    }
+    unsafe { foreign_path!(create_foreign_join_path(root, rel, target, estimate, keys, outer, below; private)) }
 }
 
-/// A path that answers a whole query level.
+/// A path that answers a whole query level; `below`: what stands ready should it not.
 ///
 /// # Safety
 /// As for Postgres's function of this name.
@@ -156,50 +75,11 @@ pub unsafe fn create_foreign_upper_path(
     target: *mut pg_sys::PathTarget,
     estimate: Estimate,
     keys: *mut pg_sys::List,
-    outer: *mut pg_sys::Path,
+    below: *mut pg_sys::Path,
     private: *mut pg_sys::List,
 ) -> *mut pg_sys::ForeignPath {
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
-    let none: *mut pg_sys::List = ptr::null_mut();
-    let Estimate { rows, startup: startup_cost, total: total_cost } = estimate;
     // SAFETY: by the contract above.
-    #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
-    unsafe {
-        pg_sys::create_foreign_upper_path(root, rel, target, rows, startup_cost, total_cost, keys, outer, private)
-    }
-    // SAFETY: by the contract above.
-    #[cfg(feature = "pg17")]
-    unsafe {
-        pg_sys::create_foreign_upper_path(
-            root,
-            rel,
-            target,
-            rows,
-            startup_cost,
-            total_cost,
-            keys,
-            outer,
-            none.cast(),
-            private,
-        )
-    }
-    // SAFETY: by the contract above.
-    #[cfg(feature = "pg18")]
-    unsafe {
-        pg_sys::create_foreign_upper_path(
-            root,
-            rel,
-            target,
-            rows,
-            0,
-            startup_cost,
-            total_cost,
-            keys,
-            outer,
-            none.cast(),
-            private,
-        )
-    }
+    unsafe { foreign_path!(create_foreign_upper_path(root, rel, target, estimate, keys, below; private)) }
 }
 
 /// Whether the current user may use a foreign server.

@@ -138,6 +138,11 @@ pub struct BoundRead {
 }
 
 impl Read {
+    /// Whether there may be any number of groups.
+    pub fn has_groups(&self) -> bool {
+        self.grouping.as_ref().is_some_and(|grouping| !grouping.keys.is_empty())
+    }
+
     /// Puts in the values of the plan's expressions, which `lookup` evaluates when they are needed. `None` if no
     /// record can match: nothing is asked.
     ///
