@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
 use secrecy::SecretString;
+use serde_json::Value as Json;
 
 use super::machine::Job;
 use super::wire::Response;
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
 use crate::query::change::{Change, Op, Outcome, Write, WriteLimits};
+use crate::query::delta::{Delta, Followed};
 use crate::query::page::{Page, Record, Weigh};
 use crate::schema::{Field, Object};
 use crate::value::Value;
@@ -38,6 +40,17 @@ pub trait Connector: Send + Sync {
     /// Records by their keys, in order, with the cells of these fields; `None` for one that is not there. As many keys
     /// as [`Connector::write_limits`] allows.
     fn retrieve(&self, object: &str, fields: &[Field], keys: &[&str]) -> Result<Job<Vec<Option<Record>>>>;
+
+    /// How the changes of an object, as the API describes it, are asked for: handed back in [`Followed::feed`]. `None` if
+    /// the API does not tell of changes, so that all records have to be compared.
+    fn feed(&self, object: &Object) -> Option<Json>;
+
+    /// All records, from a position on that an earlier sweep of the same records had.
+    fn sweep(&self, followed: &Followed, position: Option<&Json>) -> Result<Job<Delta>>;
+
+    /// What has changed since a position, and in the time of `look_back` before it: what others did then may have
+    /// come to be seen later. Without a position nothing but the position of now.
+    fn changes(&self, followed: &Followed, position: Option<&Json>, look_back: Duration) -> Result<Job<Delta>>;
 
     /// How many changes one request takes.
     fn write_limits(&self, op: Op) -> WriteLimits;

@@ -22,6 +22,19 @@ pub enum Step<T> {
     Done,
 }
 
+impl<T> Step<T> {
+    /// The same step with another result.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Step::Send(request) => Step::Send(request),
+            Step::SendAhead(request) => Step::SendAhead(request),
+            Step::Sleep(time) => Step::Sleep(time),
+            Step::Yield(result) => Step::Yield(change(result)),
+            Step::Done => Step::Done,
+        }
+    }
+}
+
 /// A conversation with an API: given the last answer, what comes next.
 ///
 /// Every answer it sees has passed [`Connector::classify`](super::contract::Connector::classify) as good.

@@ -20,6 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::options::{Credentials, ServerOptions};
 use crate::query::ask::{Access, Ask, BoundRead, Read as PlannedRead};
 use crate::query::change::{Change, Op, Outcome, Write, WriteLimits};
+use crate::query::delta::{Delta, Followed};
 use crate::query::page::{Page, Record, Weigh};
 use crate::schema::{Field, Object};
 use crate::value::Value;
@@ -191,6 +192,23 @@ impl Connector for Toy {
     }
 
     fn retrieve(&self, _object: &str, _fields: &[Field], _keys: &[&str]) -> Result<Job<Vec<Option<Record>>>> {
+        Ok(ready([]))
+    }
+
+    fn feed(&self, _object: &Object) -> Option<serde_json::Value> {
+        None
+    }
+
+    fn sweep(&self, _followed: &Followed, _position: Option<&serde_json::Value>) -> Result<Job<Delta>> {
+        Ok(ready([]))
+    }
+
+    fn changes(
+        &self,
+        _followed: &Followed,
+        _position: Option<&serde_json::Value>,
+        _look_back: Duration,
+    ) -> Result<Job<Delta>> {
         Ok(ready([]))
     }
 

@@ -33,6 +33,7 @@ mod plan;
 mod plan_text;
 mod planner;
 mod read_ahead;
+mod row_maker;
 mod scan;
 mod scan_plan;
 mod session;

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use pgrx::pg_sys;
 
 use super::catalog::Table;
-use super::datum::Encoder;
-use super::error::Trail;
 use super::executor::{Expression, ScanNode, Slot};
-use super::scan_plan::{self, ScanPlan};
+use super::row_maker::RowMaker;
+use super::scan_plan::ScanPlan;
 use super::session::{Answers, Remote};
 use crate::error::{Kind, Result};
 use crate::http::meter::{Counts, Meter};
@@ -26,9 +25,7 @@ pub struct Scan {
     plan: ScanPlan,
     table: Table,
     user: pg_sys::Oid,
-    /// Per field of the read: where the cell goes, and how it becomes a datum.
-    outputs: Vec<Output>,
-    trail: Trail,
+    rows: RowMaker,
     /// What [`Operand::Arg`](crate::query::predicate::Operand::Arg) counts.
     args: Vec<Expression>,
     meter: Arc<Meter>,
@@ -43,16 +40,6 @@ pub struct Scan {
     /// The next row: which page, which record of it.
     page: usize,
     row: usize,
-}
-
-struct Output {
-    /// Its index among the slot's values.
-    place: usize,
-    /// Its index among the cells of a record.
-    cell: usize,
-    /// The cell that this one is divided by.
-    per: Option<usize>,
-    encoder: Encoder,
 }
 
 /// Pages in memory: the current one, and those before it as long as a rescan may want them.
@@ -91,26 +78,12 @@ impl Scan {
     /// As [`Scan::new`], of a plan that is part of another.
     pub fn of(plan: ScanPlan, args: Vec<Expression>, node: ScanNode<'_>, room: usize) -> Result<Scan> {
         let table = Table::read(plan.table.into())?;
-        let output = |output: &scan_plan::Output| Output {
-            place: usize::try_from(output.place - 1).unwrap_or(0),
-            cell: output.cell,
-            per: output.per,
-            encoder: Encoder::new(output.ty.into(), output.modifier),
-        };
-        let outputs: Vec<Output> = plan.outputs.iter().map(output).collect();
-        let fields = &plan.read.fields;
-        let column = |output: &Output| {
-            let field = &fields[output.cell].name;
-            table.column_of(field).map_or_else(|| field.clone(), |column| column.name.clone())
-        };
-        let names: Vec<_> = outputs.iter().map(column).collect();
-        let trail = Trail::new(&table.schema, &table.name, names.iter().map(String::as_str));
+        let rows = RowMaker::new(&table, &plan.read.fields, &plan.outputs);
         Ok(Scan {
             plan,
             table,
             user: node.user(),
-            outputs,
-            trail,
+            rows,
             args,
             meter: Arc::default(),
             answers: None,
@@ -235,26 +208,8 @@ impl Scan {
     /// Puts the current record into the slot and steps on. The row may point into its page, which is let go of only
     /// when the slot is empty again.
     fn fill(&mut self, slot: &mut Slot<'_>) -> Result<()> {
-        let (cells, store) = self.held.pages[self.page].row(self.row);
         self.row += 1;
-        let fields = &self.plan.read.fields;
-        slot.store(|values, nulls| {
-            self.trail.enter();
-            for (at, output) in self.outputs.iter_mut().enumerate() {
-                self.trail.at(at);
-                let cell = cells[output.cell];
-                let datum = match output.per {
-                    None => output.encoder.encode_cell(cell, store),
-                    Some(per) => output.encoder.quotient(&store.value(cell), &store.value(cells[per])),
-                };
-                if let Some(datum) = datum.map_err(|error| error.column(&fields[output.cell].name))? {
-                    values[output.place] = datum;
-                    nulls[output.place] = false;
-                }
-            }
-            self.trail.leave();
-            Ok(())
-        })
+        self.rows.fill(&mut self.held.pages[self.page], self.row - 1, slot)
     }
 
     /// Begins anew: with what is held if that is the beginning and nothing changed, else by asking again.

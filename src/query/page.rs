@@ -147,6 +147,25 @@ impl Page {
         self.cells[at * width..(at + 1) * width].iter().map(|cell| self.store.value(*cell)).collect()
     }
 
+    /// One cell as a value.
+    pub fn value(&self, row: usize, cell: usize) -> Value {
+        self.store.value(self.cells[row * self.width() + cell])
+    }
+
+    /// Leaves out the records that `keep` refuses.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[Cell], &Store) -> bool) {
+        let (width, mut kept) = (self.width(), 0);
+        for row in 0..self.rows {
+            let cells = row * width..(row + 1) * width;
+            if keep(&self.cells[cells.clone()], &self.store) {
+                self.cells.copy_within(cells, kept * width);
+                kept += 1;
+            }
+        }
+        self.cells.truncate(kept * width);
+        self.rows = kept;
+    }
+
     fn width(&self) -> usize {
         self.cells.len().checked_div(self.rows).unwrap_or(0)
     }
@@ -244,6 +263,16 @@ mod tests {
         ] {
             assert_eq!(decimal(units, scale), text);
         }
+    }
+
+    #[test]
+    fn records_that_are_left_out_take_their_cells_along() {
+        let cells = (0..6).map(Value::Int).collect();
+        let mut page = Page::of_values(3, cells);
+        page.retain(|cells, _| cells[0] != Cell::Int(2));
+        assert_eq!((page.rows(), page.value(1, 1)), (2, Value::Int(5)));
+        page.retain(|_, _| false);
+        assert_eq!(page.rows(), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! [`describe`] asks what there is, [`support`] decides what of a filter goes to the API, [`soql`] and [`literal`]
 //! word it, [`split`] makes it fit, [`read`] and [`decode`] bring the records, [`write`] and [`encode`]
 //! send them, [`errors`] says what a refusal
-//! means, [`auth`] signs in.
+//! means, [`auth`] signs in. [`follow`] is what synced tables ask.
 //! <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/intro_rest.htm>
 
 mod api;
@@ -14,6 +14,7 @@ mod describe;
 mod encode;
 mod errors;
 mod family;
+mod follow;
 mod literal;
 mod read;
 mod soql;
@@ -23,9 +24,10 @@ mod support;
 mod tests;
 mod write;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
+use serde_json::Value as Json;
 
 pub use api::Salesforce;
 
@@ -36,6 +38,7 @@ use crate::error::Result;
 use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
 use crate::query::change::{Change, Op, Outcome, Write, WriteLimits};
+use crate::query::delta::{Delta, Followed};
 use crate::query::page::{Page, Record};
 use crate::schema::{Field, Object};
 use crate::value::Value;
@@ -67,6 +70,18 @@ impl Connector for Salesforce {
 
     fn retrieve(&self, object: &str, fields: &[Field], keys: &[&str]) -> Result<Job<Vec<Option<Record>>>> {
         write::retrieve(self, object, fields, keys)
+    }
+
+    fn feed(&self, object: &Object) -> Option<Json> {
+        follow::feed(object)
+    }
+
+    fn sweep(&self, followed: &Followed, position: Option<&Json>) -> Result<Job<Delta>> {
+        follow::sweep(self, followed, position)
+    }
+
+    fn changes(&self, followed: &Followed, position: Option<&Json>, look_back: Duration) -> Result<Job<Delta>> {
+        follow::changes(self, followed, position, look_back)
     }
 
     fn write_limits(&self, _op: Op) -> WriteLimits {

@@ -32,8 +32,10 @@ pub fn jobs(salesforce: &Salesforce, read: &BoundRead) -> Result<Vec<Job<Page>>>
     }
     let limit = read.limit.map(|rows| rows.to_string());
     let frame = soql::Frame::new(&read.object, &read.fields, read.grouping.as_ref(), &read.order, limit.as_deref());
+    let with_deleted = read.wire.get("all").and_then(|all| all.as_bool()).unwrap_or_default();
     let path = |parts: &[soql::Condition]| {
-        format!("{}/query?{}", salesforce.base(), query([("q", frame.around(parts).as_str())]))
+        let verb = if with_deleted { "queryAll" } else { "query" };
+        format!("{}/{verb}?{}", salesforce.base(), query([("q", frame.around(parts).as_str())]))
     };
     let exact = read.wire.get("split").and_then(|field| field.as_str());
     let whole = filter.into_parts();
