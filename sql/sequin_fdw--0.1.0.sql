@@ -59,3 +59,86 @@ COMMENT ON FUNCTION call(name, text, text, jsonb) IS
 
 GRANT USAGE ON SCHEMA sequin TO PUBLIC;
 GRANT SELECT ON stats TO PUBLIC;
+
+-- Synced tables. Both tables belong to the database, and so to its dumps; nobody but the extension reads and writes them.
+
+CREATE TABLE sync (
+  target regclass PRIMARY KEY,
+  source regclass NOT NULL,
+  every interval NOT NULL,
+  options jsonb NOT NULL,
+  -- How the connector asks for changes; NULL if all is to be read and compared.
+  feed jsonb,
+  -- Up to where changes have been kept.
+  since jsonb,
+  -- Whether all has been here once.
+  filled boolean NOT NULL DEFAULT false,
+  -- A sweep that is under way: when it began, and up to where it is kept.
+  sweep_began timestamptz,
+  sweep_position jsonb,
+  sweep_read bigint NOT NULL DEFAULT 0,
+  swept_at timestamptz,
+  -- About how many records there are.
+  expected bigint,
+  -- When the table was last as the API had it, and when something was last changed in it.
+  current_at timestamptz,
+  changed_at timestamptz,
+  requests bigint NOT NULL DEFAULT 0,
+  -- What is left of the allowance of requests, and when that was.
+  tokens double precision,
+  tokens_at timestamptz,
+  failures integer NOT NULL DEFAULT 0,
+  error text,
+  note text,
+  next_try timestamptz
+);
+
+-- Records that users deleted: what was read before must not bring them back.
+CREATE TABLE sync_deleted (target regclass NOT NULL, key text NOT NULL, at timestamptz NOT NULL);
+
+CREATE INDEX ON sync_deleted (target, at);
+
+SELECT pg_extension_config_dump('sync', ''), pg_extension_config_dump('sync_deleted', '');
+
+CREATE FUNCTION wake_worker() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sequin_wake_worker';
+
+CREATE TRIGGER wake_worker AFTER INSERT OR UPDATE OF every OR DELETE ON sync
+  FOR EACH STATEMENT EXECUTE FUNCTION wake_worker();
+
+CREATE FUNCTION write_through() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sequin_write_through';
+
+CREATE FUNCTION start_sync(source regclass, target text, every interval DEFAULT '30 seconds', options jsonb DEFAULT '{}')
+  RETURNS regclass
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_start_sync_wrapper';
+
+COMMENT ON FUNCTION start_sync(regclass, text, interval, jsonb) IS
+  'Makes a local table that is kept equal to a foreign table, and whose writes go to the API first.';
+
+CREATE FUNCTION refresh(target regclass) RETURNS bigint
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_refresh_wrapper';
+
+COMMENT ON FUNCTION refresh(regclass) IS 'Brings a synced table up to date now; returns the number of rows changed.';
+
+CREATE FUNCTION stop_sync(target regclass) RETURNS void
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_stop_sync_wrapper';
+
+COMMENT ON FUNCTION stop_sync(regclass) IS 'Ends the syncing of a table, and keeps it as an ordinary one.';
+
+CREATE VIEW sync_status AS
+  SELECT s.target, s.source,
+    CASE WHEN s.error IS NOT NULL THEN 'failing' WHEN s.filled THEN 'current' ELSE 'filling' END AS state,
+    CASE WHEN s.filled
+      THEN coalesce(nullif(pg_stat_get_live_tuples(s.target), 0), greatest(c.reltuples, 0)::bigint)
+      ELSE s.sweep_read END AS rows,
+    CASE WHEN s.filled THEN 100
+      ELSE least(99, 100 * s.sweep_read / greatest(s.expected, s.sweep_read, 1))::integer END AS percent,
+    s.every, s.changed_at AS last_change, clock_timestamp() - s.current_at AS lag, s.requests,
+    s.error AS last_error, s.note, s.next_try
+  FROM sync s JOIN pg_class c ON c.oid = s.target
+  WHERE pg_has_role(c.relowner, 'MEMBER');
+
+COMMENT ON VIEW sync_status IS 'The synced tables of the roles that one is a member of.';
+
+GRANT SELECT ON sync_status TO PUBLIC;

@@ -9,6 +9,8 @@
 //! - [`http`] runs the connectors' jobs: credentials, retries, limits;
 //! - [`io`] is the thread that `http` runs on, as the backend sees it.
 //!
+//! [`sync`] says how a synced table is kept equal to the API.
+//!
 //! [`schema`], [`value`], [`options`] and [`error`] are what all of them speak of.
 #![deny(unsafe_code)]
 
@@ -21,6 +23,7 @@ mod options;
 mod pg;
 mod query;
 mod schema;
+mod sync;
 mod value;
 
 pgrx::pg_module_magic!();
@@ -31,4 +34,6 @@ pgrx::pg_module_magic!();
 extern "C-unwind" fn _PG_init() {
     pg::settings::define();
     pg::hooks::install();
+    pg::registry::prepare();
+    pg::background::register_launcher();
 }

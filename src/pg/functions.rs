@@ -10,7 +10,7 @@ use pgrx::{AnyArray, AnyElement, IntoDatum, PgBox, name, pg_extern, pg_sys};
 use super::call::call;
 use super::error::or_raise;
 use super::upsert::upsert;
-use super::{catalog, datum, handler, ledger, memory, session};
+use super::{catalog, datum, handler, ledger, memory, session, sync};
 use crate::error::{Error, Kind};
 use crate::options::{Place, validate};
 use crate::value::Value;
@@ -141,6 +141,24 @@ fn sequin_call(
     let headers = answer.headers.into_iter().map(|(name, value)| (name, value.into()));
     let headers = serde_json::Value::Object(headers.collect()).to_string();
     TableIterator::once((answer.status.into(), Jsonb(headers), answer.body.map(Jsonb)))
+}
+
+/// See [`super::sync`].
+#[pg_extern]
+fn sequin_start_sync(source: pg_sys::Oid, target: &str, every: AnyElement, options: AnyElement) -> pg_sys::Oid {
+    or_raise(sync::start(source, target, every.datum(), &json(&options)))
+}
+
+/// See [`super::sync`].
+#[pg_extern]
+fn sequin_refresh(target: pg_sys::Oid) -> i64 {
+    i64::try_from(or_raise(sync::refresh(target))).unwrap_or(i64::MAX)
+}
+
+/// See [`super::sync`].
+#[pg_extern]
+fn sequin_stop_sync(target: pg_sys::Oid) {
+    or_raise(sync::stop(target));
 }
 
 /// The text of an argument that the SQL declaration says is jsonb.

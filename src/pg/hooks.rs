@@ -8,9 +8,9 @@ use std::ffi::{CStr, c_char, c_int};
 
 use pgrx::{PgList, pg_guard, pg_sys};
 
-use super::catalog;
 use super::error::raise;
 use super::node::{self, Node};
+use super::{catalog, registry};
 use crate::error::{Error, Kind};
 
 /// Puts the hooks in place, before those that are there.
@@ -18,6 +18,8 @@ pub fn install() {
     // SAFETY: globals of the one thread that runs Postgres code, set while the library is being loaded.
     unsafe {
         BEFORE = (pg_sys::planner_hook, pg_sys::emit_log_hook);
+        UTILITY_BEFORE = pg_sys::ProcessUtility_hook;
+        pg_sys::ProcessUtility_hook = Some(utility);
         pg_sys::planner_hook = Some(plan);
         pg_sys::emit_log_hook = Some(hint_at_upsert);
     }
@@ -33,6 +35,71 @@ thread_local! {
 }
 
 static mut BEFORE: (pg_sys::planner_hook_type, pg_sys::emit_log_hook_type) = (None, None);
+
+static mut UTILITY_BEFORE: pg_sys::ProcessUtility_hook_type = None;
+
+/// A database that is to be dropped, renamed, moved or copied must have no connections: our worker makes room.
+#[pg_guard]
+#[allow(clippy::too_many_arguments)] // Postgres's own.
+unsafe extern "C-unwind" fn utility(
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const c_char,
+    read_only: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    params: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    receiver: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    // SAFETY: the statement that is to be run.
+    if let Some(database) = unsafe { database_to_have_alone((*statement).utilityStmt) } {
+        registry::clear(database);
+    }
+    // SAFETY: set once, when the library was loaded.
+    let before = unsafe { UTILITY_BEFORE };
+    // As for the planner.
+    match before {
+        // SAFETY: the arguments are passed on as they came.
+        Some(before) => unsafe {
+            before(statement, text, read_only, context, params, environment, receiver, completion)
+        },
+        // SAFETY: likewise.
+        None => unsafe {
+            standard_ProcessUtility(statement, text, read_only, context, params, environment, receiver, completion)
+        },
+    }
+}
+
+/// The database whose connections a statement would trip over.
+///
+/// # Safety
+/// The statement must be live.
+unsafe fn database_to_have_alone(statement: *mut pg_sys::Node) -> Option<pg_sys::Oid> {
+    use pg_sys::NodeTag::*;
+    // SAFETY: by the contract above; each is read as what its tag says.
+    let name = unsafe {
+        match (*statement).type_ {
+            T_DropdbStmt => (*statement.cast::<pg_sys::DropdbStmt>()).dbname,
+            T_AlterDatabaseStmt => (*statement.cast::<pg_sys::AlterDatabaseStmt>()).dbname,
+            T_RenameStmt => {
+                let rename = &*statement.cast::<pg_sys::RenameStmt>();
+                if rename.renameType == pg_sys::ObjectType::OBJECT_DATABASE { rename.subname } else { return None }
+            }
+            T_CreatedbStmt => {
+                let options = PgList::<pg_sys::DefElem>::from_pg((*statement.cast::<pg_sys::CreatedbStmt>()).options);
+                let template = options.iter_ptr().find(|option| CStr::from_ptr((**option).defname) == c"template")?;
+                pg_sys::defGetString(template)
+            }
+            _ => return None,
+        }
+    };
+    if name.is_null() {
+        return None;
+    }
+    // SAFETY: a NUL-terminated string.
+    let database = unsafe { pg_sys::get_database_oid(name, true) };
+    (database != pg_sys::InvalidOid).then_some(database)
+}
 
 #[pg_guard]
 unsafe extern "C-unwind" fn plan(
@@ -65,6 +132,19 @@ unsafe extern "C-unwind" {
         options: c_int,
         params: pg_sys::ParamListInfo,
     ) -> *mut pg_sys::PlannedStmt;
+
+    /// Likewise.
+    #[allow(clippy::too_many_arguments)] // Postgres's own.
+    fn standard_ProcessUtility(
+        statement: *mut pg_sys::PlannedStmt,
+        text: *const c_char,
+        read_only: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        params: pg_sys::ParamListInfo,
+        environment: *mut pg_sys::QueryEnvironment,
+        receiver: *mut pg_sys::DestReceiver,
+        completion: *mut pg_sys::QueryCompletion,
+    );
 }
 
 /// Looks at every INSERT into a table of this wrapper.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use pgrx::pg_sys;
 
@@ -129,6 +130,11 @@ pub struct Answers<T> {
 }
 
 impl<T> Answers<T> {
+    /// The next answer, if it is there.
+    pub fn poll(&mut self) -> Poll<Option<Result<T>>> {
+        self.stream.poll()
+    }
+
     /// The next answer; waits for it, open to interrupts.
     pub fn receive(&mut self) -> Result<Option<T>> {
         wait::until(&self.io, || self.stream.poll()).transpose()

@@ -180,3 +180,23 @@ pub fn descends(key: &pg_sys::PathKey) -> bool {
         key.pk_cmptype == pg_sys::CompareType::COMPARE_GT
     }
 }
+
+/// Says what a signal does, in a process of our own.
+pub fn set_signal(signal: c_int, handler: unsafe extern "C-unwind" fn(c_int)) {
+    // SAFETY: a handler of Postgres's own.
+    #[cfg(not(feature = "pg18"))]
+    unsafe {
+        pg_sys::pqsignal(signal, Some(handler));
+    }
+    // SAFETY: likewise.
+    #[cfg(feature = "pg18")]
+    unsafe {
+        pg_sys::pqsignal_be(signal, Some(handler));
+    }
+}
+
+/// Hands the counters of tables to the statistics collector, between two transactions.
+pub fn report_statistics() {
+    // SAFETY: in no transaction.
+    unsafe { pg_sys::pgstat_report_stat(false) };
+}

@@ -83,16 +83,27 @@ pub fn until<T>(thread: &IoThread, mut poll: impl FnMut() -> Poll<T>) -> T {
         if let Poll::Ready(value) = poll() {
             return value;
         }
-        let mut event = pg_sys::WaitEvent::default();
-        // SAFETY: a set that lasts as long as the backend, and room for one event.
-        unsafe { pg_sys::WaitEventSetWait(thread.events, -1, &mut event, 1, pg_sys::PG_WAIT_EXTENSION) };
-        let happened = event.events;
-        if happened & pg_sys::WL_LATCH_SET != 0 {
-            // SAFETY: our own latch.
-            unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };
-        }
-        if happened & pg_sys::WL_SOCKET_READABLE != 0 {
-            thread.io.drain();
-        }
+        sleep(thread, -1);
+    }
+}
+
+/// Sleeps until the I/O thread or somebody else wakes us, or for so long. Serves no interrupts.
+pub fn pause(thread: &IoThread, time: Duration) {
+    // Rounded up, lest a wait of less than a millisecond be none.
+    sleep(thread, i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2) + 1);
+}
+
+/// `timeout` in milliseconds; -1: none.
+fn sleep(thread: &IoThread, timeout: i64) {
+    let mut event = pg_sys::WaitEvent::default();
+    // SAFETY: a set that lasts as long as the backend, and room for one event.
+    unsafe { pg_sys::WaitEventSetWait(thread.events, timeout, &mut event, 1, pg_sys::PG_WAIT_EXTENSION) };
+    let happened = event.events;
+    if happened & pg_sys::WL_LATCH_SET != 0 {
+        // SAFETY: our own latch.
+        unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };
+    }
+    if happened & pg_sys::WL_SOCKET_READABLE != 0 {
+        thread.io.drain();
     }
 }

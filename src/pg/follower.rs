@@ -1,0 +1,254 @@
+//! Reading the API for a synced table.
+//!
+//! A follower reads either all records, piece by piece, or what has changed. The worker has many of them under way at
+//! once, `sequin.refresh` runs one after the other.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use pgrx::pg_sys;
+
+use super::merge::{self, Kept, Piece};
+use super::session::{Answers, Remote};
+use super::synced::{Synced, lock_relation, now};
+use crate::error::Result;
+use crate::http::meter::Meter;
+use crate::query::delta::Delta;
+use crate::sync::pace::Allowance;
+
+/// A piece is kept when it has so many records, or so many bytes.
+const PIECE_ROWS: usize = 20_000;
+const PIECE_BYTES: usize = 8 << 20;
+
+/// How far each look at the changes goes back: what is committed a little later than it is dated is seen all the same.
+pub const LOOK_BACK: Duration = Duration::from_secs(10);
+
+/// How far a look goes back now and then, for what took others minutes to commit.
+pub const LONG_LOOK_BACK: Duration = Duration::from_secs(600);
+
+/// What a follower reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Everything: to fill the table, or to compare it.
+    Sweep,
+    /// What has changed, looking back so far; the first time only the position from which on changes count.
+    Poll(Duration),
+}
+
+/// A read that is under way, and what has come of it and is not kept yet.
+pub struct Follower {
+    pub synced: Synced,
+    task: Task,
+    answers: Answers<Delta>,
+    meter: Arc<Meter>,
+    /// Requests that are in the table's count already.
+    counted: u64,
+    /// When the read began; of a filling that is gone on with, when it first did.
+    began: i64,
+    sweep_began: i64,
+    piece: Piece,
+    /// Keys that a sweep of a filled table has seen.
+    seen: HashSet<String>,
+    /// Whether nothing more comes.
+    ended: bool,
+    /// Whether something was left alone that another look will find.
+    overtaken: bool,
+    /// How long the table's share of the quota makes the next poll wait.
+    wait: Duration,
+}
+
+/// How far a follower is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Progress {
+    /// A piece was kept; more is to come.
+    More(Kept),
+    /// Somebody writes to the table, or holds rows of it: the same piece is to be kept a little later.
+    Held(Kept),
+    Done(Kept),
+    /// The table is not synced any more.
+    Gone,
+}
+
+impl Follower {
+    /// Begins to read, within a transaction. The table must be locked for following.
+    pub fn start(synced: Synced, task: Task) -> Result<Follower> {
+        let remote = Remote::open(synced.source.server, synced.owner)?;
+        let connector = &remote.connector;
+        let state = &synced.state;
+        let job = match task {
+            // A sweep that only compares begins anew: what it had seen is not known any more.
+            Task::Sweep => connector.sweep(&synced.followed, state.sweep_position.as_ref().filter(|_| !state.filled)),
+            Task::Poll(look_back) => connector.changes(&synced.followed, state.since.as_ref(), look_back),
+        };
+        let job = job.map_err(|error| synced.source.locate(error))?;
+        let meter = Arc::new(Meter::default());
+        // After whatever takes long, and before a request goes out.
+        let began = now();
+        let sweep_began = state.sweep_began.filter(|_| !state.filled).unwrap_or(began);
+        let answers = remote.stream(vec![job], Arc::clone(&meter));
+        Ok(Follower {
+            synced,
+            task,
+            answers,
+            meter,
+            counted: 0,
+            began,
+            sweep_began,
+            piece: Piece::default(),
+            seen: HashSet::new(),
+            ended: false,
+            overtaken: false,
+            wait: Duration::ZERO,
+        })
+    }
+
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// When the read began.
+    pub fn began(&self) -> i64 {
+        self.began
+    }
+
+    /// How long the table's share of the quota makes the next poll wait.
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// Takes in what has come, never waiting. Ready when there is a piece to keep.
+    pub fn collect(&mut self) -> Poll<Result<()>> {
+        while !self.full() {
+            match self.answers.poll() {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => self.ended = true,
+                Poll::Ready(Some(delta)) => match delta {
+                    Ok(delta) => self.piece.add(delta),
+                    Err(error) => return Poll::Ready(Err(self.synced.source.locate(error))),
+                },
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same, waiting, open to interrupts.
+    pub fn collect_all(&mut self) -> Result<()> {
+        while !self.full() {
+            match self.answers.receive().map_err(|error| self.synced.source.locate(error))? {
+                None => self.ended = true,
+                Some(delta) => self.piece.add(delta),
+            }
+        }
+        Ok(())
+    }
+
+    fn full(&self) -> bool {
+        self.ended || self.piece.rows() >= PIECE_ROWS || self.piece.weight() >= PIECE_BYTES
+    }
+
+    /// Keeps the piece and writes down how far the table is, within the caller's transaction. `oldest`: when the oldest
+    /// read of the table that is under way began. `wait`: for those who write to the table.
+    ///
+    /// Errors: Postgres's own, by constraints and triggers of the table.
+    pub fn keep(&mut self, oldest: i64, wait: bool) -> Result<Progress> {
+        if !lock_relation(self.synced.target, pg_sys::RowExclusiveLock) || !self.synced.reload()? {
+            return Ok(Progress::Gone);
+        }
+        self.count_requests();
+        let fill = (!self.synced.state.filled).then_some(self.sweep_began);
+        let mut kept = self.piece.keep(&self.synced, self.began, fill, wait)?;
+        if self.ended && !kept.held && self.task == Task::Sweep {
+            self.seen.extend(self.piece.keys().map(str::to_owned));
+            let unseen = merge::delete_unseen(&self.synced, self.sweep_began, &self.seen, wait)?;
+            kept.changed += unseen.changed;
+            kept.held = unseen.held;
+        }
+        self.overtaken |= kept.overtaken;
+        if !kept.held {
+            self.move_on(fill.is_some());
+            let gone: Vec<&str> = self.piece.gone().collect();
+            merge::note_deleted(&self.synced, &gone, oldest)?;
+        }
+        if kept.changed > 0 {
+            self.synced.state.changed_at = Some(now());
+            merge::notify(&self.synced, kept.changed)?;
+        }
+        Ok(match (self.synced.save()?, kept.held, self.ended) {
+            (false, ..) => Progress::Gone,
+            (true, true, _) => Progress::Held(kept),
+            (true, false, false) => Progress::More(kept),
+            (true, false, true) => Progress::Done(kept),
+        })
+    }
+
+    /// Lets go of the piece, once the transaction that has kept it is committed.
+    pub fn forget_piece(&mut self) {
+        if self.task == Task::Sweep {
+            let piece = std::mem::take(&mut self.piece);
+            if self.synced.state.filled {
+                self.seen.extend(piece.into_keys());
+            }
+        } else {
+            self.piece = Piece::default();
+        }
+    }
+
+    /// What is true of the table once the piece is in it.
+    fn move_on(&mut self, filling: bool) {
+        let state = &mut self.synced.state;
+        match self.task {
+            Task::Sweep => {
+                if filling {
+                    state.sweep_began = Some(self.sweep_began);
+                    state.sweep_read += self.piece.rows() as u64;
+                    state.sweep_position = self.piece.position.clone().or(state.sweep_position.take());
+                }
+                if self.ended {
+                    (state.filled, state.swept_at) = (true, Some(self.sweep_began));
+                    (state.sweep_began, state.sweep_position) = (None, None);
+                    // Changes are looked for from the beginning of the filling on, and are still to be seen.
+                    if self.synced.followed.feed.is_none() || filling {
+                        state.current_at = Some(self.sweep_began);
+                    }
+                }
+            }
+            // What was overtaken is asked for again.
+            Task::Poll(_) if self.overtaken => {}
+            Task::Poll(_) => {
+                state.since = self.piece.position.clone().or(state.since.take());
+                if self.ended && state.filled {
+                    state.current_at = Some(self.began);
+                }
+            }
+        }
+        if self.ended {
+            (state.failures, state.error, state.next_try) = (0, None, None);
+        }
+    }
+
+    /// Adds the requests since the last time to those of the table, and takes those of polls from its allowance.
+    fn count_requests(&mut self) {
+        let counts = self.meter.snapshot();
+        let requests = counts.requests - self.counted;
+        self.counted = counts.requests;
+        let (share, every) = (self.synced.options.quota_share, self.synced.every);
+        let state = &mut self.synced.state;
+        state.requests += requests;
+        let Some(quota) = counts.quota else { return };
+        let idle = state.tokens_at.map_or(0, |at| now().saturating_sub(at)).unsigned_abs();
+        let mut allowance = Allowance::new(share * quota.limit as f64, state.tokens, Duration::from_micros(idle));
+        if state.filled {
+            allowance.spend(requests);
+        }
+        self.wait = allowance.wait();
+        state.note = (self.wait > every).then(|| {
+            let apart = self.wait.as_secs();
+            format!(
+                "polls are {apart} s apart, so as not to spend more than the table's share of the API's daily quota"
+            )
+        });
+        (state.tokens, state.tokens_at) = (Some(allowance.tokens()), Some(now()));
+    }
+}

@@ -1,0 +1,54 @@
+//! Acting as another role, and as nobody's session.
+
+use std::ffi::c_int;
+
+use pgrx::pg_sys::{self, Oid};
+
+/// As long as it lives, Postgres acts as another role, in a context in which code of users can neither change the
+/// session nor find its own functions by the session's search path.
+pub struct ActingAs {
+    before: (Oid, c_int),
+    level: c_int,
+}
+
+impl ActingAs {
+    pub fn role(role: Oid) -> ActingAs {
+        let mut before = (pg_sys::InvalidOid, 0);
+        let restricted = pg_sys::SECURITY_RESTRICTED_OPERATION as c_int;
+        // SAFETY: reads and sets what the abort of a transaction puts right too.
+        let level = unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut before.0, &mut before.1);
+            pg_sys::SetUserIdAndSecContext(role, before.1 | restricted);
+            pg_sys::NewGUCNestLevel()
+        };
+        for (name, value) in [(c"search_path", c"pg_catalog, pg_temp"), (c"sequin_fdw.pushdown", c"on")] {
+            // SAFETY: two NUL-terminated strings; undone with the level above.
+            unsafe {
+                pg_sys::set_config_option(
+                    name.as_ptr(),
+                    value.as_ptr(),
+                    pg_sys::GucContext::PGC_USERSET,
+                    pg_sys::GucSource::PGC_S_SESSION,
+                    pg_sys::GucAction::GUC_ACTION_SAVE,
+                    true,
+                    0,
+                    false,
+                );
+            }
+        }
+        ActingAs { before, level }
+    }
+}
+
+impl Drop for ActingAs {
+    fn drop(&mut self) {
+        // What an error leaves behind, the abort of its transaction puts right.
+        if !std::thread::panicking() {
+            // SAFETY: undoes what `role` did.
+            unsafe {
+                pg_sys::AtEOXact_GUC(false, self.level);
+                pg_sys::SetUserIdAndSecContext(self.before.0, self.before.1);
+            }
+        }
+    }
+}

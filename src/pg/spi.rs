@@ -1,0 +1,169 @@
+//! SQL of our own, run by Postgres's server programming interface.
+//! <https://www.postgresql.org/docs/current/spi.html>
+
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr;
+
+use pgrx::pg_sys::{self, Datum, Oid};
+
+use super::memory::{c_text, palloc, text, text_datum};
+use crate::error::{Error, Kind, Result};
+
+/// A connection to Postgres's own executor; closed when dropped.
+pub struct Spi(());
+
+/// What a statement returned, or how many rows it changed.
+pub struct Rows {
+    pub processed: u64,
+    /// Null if it returns none.
+    table: *mut pg_sys::SPITupleTable,
+}
+
+/// An argument of a statement: its type, and its value unless it is NULL.
+pub type Arg = (Oid, Option<Datum>);
+
+/// What SPI's functions mark values with.
+pub fn null_flag(null: bool) -> c_char {
+    if null { b'n' as c_char } else { b' ' as c_char }
+}
+
+/// A text, or NULL.
+pub fn text_arg(value: Option<&str>) -> Arg {
+    (pg_sys::TEXTOID, value.map(text_datum))
+}
+
+pub fn oid_arg(value: Oid) -> Arg {
+    (pg_sys::OIDOID, Some(value.into()))
+}
+
+/// Texts.
+pub fn texts_arg<'a>(values: impl IntoIterator<Item = &'a str>) -> Arg {
+    let mut items: Vec<Datum> = values.into_iter().map(text_datum).collect();
+    let (count, align) = (items.len() as c_int, pg_sys::TYPALIGN_INT as _);
+    // SAFETY: as many texts as are said, of the length, kind and alignment that the catalogue gives texts.
+    let array = unsafe { pg_sys::construct_array(items.as_mut_ptr(), count, pg_sys::TEXTOID, -1, false, align) };
+    (pg_sys::TEXTARRAYOID, Some(Datum::from(array)))
+}
+
+/// A moment, in Postgres's own count of microseconds.
+pub fn moment_arg(value: i64) -> Arg {
+    (pg_sys::TIMESTAMPTZOID, Some(Datum::from(value)))
+}
+
+impl Spi {
+    pub fn connect() -> Result<Spi> {
+        // SAFETY: every connection is closed by its drop, or by the abort of the transaction.
+        checked("SPI_connect", unsafe { pg_sys::SPI_connect() })?;
+        Ok(Spi(()))
+    }
+
+    /// Runs one statement.
+    pub fn run(&self, sql: &str, args: &[Arg]) -> Result<Rows> {
+        let mut types: Vec<Oid> = args.iter().map(|(ty, _)| *ty).collect();
+        let mut values: Vec<Datum> = args.iter().map(|(_, value)| value.unwrap_or(Datum::from(0))).collect();
+        let nulls: Vec<_> = args.iter().map(|(_, value)| null_flag(value.is_none())).collect();
+        let (count, sql) = (args.len() as c_int, c_text(sql));
+        // SAFETY: a NUL-terminated text, and as many types, values and flags as are said.
+        let done = unsafe {
+            pg_sys::SPI_execute_with_args(sql, count, types.as_mut_ptr(), values.as_mut_ptr(), nulls.as_ptr(), false, 0)
+        };
+        checked("a statement", done)?;
+        // SAFETY: globals of the one thread that runs Postgres code, set by the call above.
+        Ok(unsafe { Rows { processed: pg_sys::SPI_processed, table: pg_sys::SPI_tuptable } })
+    }
+
+    /// Makes rows known under a name to the statements that follow: those of a tuple store whose rows are of the type
+    /// of `relation`, about `rows` of them.
+    ///
+    /// # Safety
+    /// The store must last as long as the connection, and hold such rows.
+    pub unsafe fn register(
+        &self,
+        name: &CStr,
+        store: *mut pg_sys::Tuplestorestate,
+        relation: Oid,
+        rows: usize,
+    ) -> Result<()> {
+        let known = palloc(pg_sys::EphemeralNamedRelationData {
+            md: pg_sys::EphemeralNamedRelationMetadataData {
+                name: name.as_ptr().cast_mut(),
+                reliddesc: relation,
+                tupdesc: ptr::null_mut(),
+                enrtype: pg_sys::EphemeralNameRelationType::ENR_NAMED_TUPLESTORE,
+                enrtuples: rows as f64,
+            },
+            reldata: store.cast(),
+        });
+        // SAFETY: in memory of the caller's, which outlives the connection.
+        checked("a relation", unsafe { pg_sys::SPI_register_relation(known) })
+    }
+
+    /// Makes a trigger's transition tables known.
+    ///
+    /// # Safety
+    /// The trigger must be the one that is running.
+    pub unsafe fn register_trigger(&self, trigger: *mut pg_sys::TriggerData) -> Result<()> {
+        // SAFETY: by the contract above.
+        checked("transition tables", unsafe { pg_sys::SPI_register_trigger_data(trigger) })
+    }
+}
+
+impl Drop for Spi {
+    fn drop(&mut self) {
+        // What an error leaves behind, the abort of its transaction clears.
+        if !std::thread::panicking() {
+            // SAFETY: closes the connection that `connect` opened.
+            unsafe { pg_sys::SPI_finish() };
+        }
+    }
+}
+
+impl Rows {
+    pub fn len(&self) -> usize {
+        // SAFETY: null, or the table of a connection that is open.
+        unsafe { self.table.as_ref() }.map_or(0, |table| table.numvals as usize)
+    }
+
+    /// A cell as text; `None` for NULL, and where there is none. Columns count from 1.
+    pub fn text(&self, row: usize, column: i32) -> Option<String> {
+        let (table, tuple) = self.tuple(row)?;
+        // SAFETY: a row of this table.
+        let value = unsafe { pg_sys::SPI_getvalue(tuple, table.tupdesc, column) };
+        // SAFETY: a NUL-terminated string, unless it is null.
+        (!value.is_null()).then(|| unsafe { text(value) })
+    }
+
+    /// A cell that is a number; 0 for NULL.
+    pub fn count(&self, row: usize, column: i32) -> u64 {
+        self.text(row, column).and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    pub fn flag(&self, row: usize, column: i32) -> bool {
+        self.text(row, column).as_deref() == Some("t")
+    }
+
+    /// A cell as it is, valid until the connection is closed.
+    pub fn datum(&self, row: usize, column: i32) -> Option<Datum> {
+        let (table, tuple) = self.tuple(row)?;
+        let mut null = false;
+        // SAFETY: a row of this table.
+        let datum = unsafe { pg_sys::SPI_getbinval(tuple, table.tupdesc, column, &mut null) };
+        (!null).then_some(datum)
+    }
+
+    fn tuple(&self, row: usize) -> Option<(&pg_sys::SPITupleTable, pg_sys::HeapTuple)> {
+        // SAFETY: null, or the table of a connection that is open.
+        let table = unsafe { self.table.as_ref() }?;
+        // SAFETY: the table has as many rows as it says.
+        (row < self.len()).then(|| (table, unsafe { *table.vals.add(row) }))
+    }
+}
+
+fn checked(what: &str, code: c_int) -> Result<()> {
+    if code >= 0 {
+        return Ok(());
+    }
+    // SAFETY: returns a constant string.
+    let reason = unsafe { text(pg_sys::SPI_result_code_string(code)) };
+    Err(Error::new(Kind::Internal, format!("{what} was refused by SPI: {reason}")))
+}

@@ -1,0 +1,244 @@
+//! `sequin.start_sync`, `sequin.refresh` and `sequin.stop_sync`.
+
+use std::time::Duration;
+
+use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::{check_for_interrupts, ereport};
+
+use super::catalog::{self, Table};
+use super::follower::{Follower, LONG_LOOK_BACK, Progress, Task};
+use super::session::Remote;
+use super::spi::{Spi, oid_arg, text_arg};
+use super::synced::{self, Lock, Synced, as_keeper};
+use super::wait;
+use crate::error::{Error, Kind, Result};
+use crate::sync::options::SyncOptions;
+use crate::sync::wording::{Names, SYNCED_AT, create_table, qualified, quote};
+
+/// How long to wait for rows that others hold.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Makes a table that follows `source`, or lets the one of that name do so; of one that does already, sets how.
+/// `every`: an interval of Postgres's.
+///
+/// Errors: 42501 for whoever may not read the one or does not own the other, 0A000 where the two do not fit.
+pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<Oid> {
+    catalog::forbid_in_read_only("sequin.start_sync()");
+    let table = open_source(source)?;
+    SyncOptions::read(options)?;
+    let spi = Spi::connect()?;
+    let interval = (pg_sys::INTERVALOID, Some(every));
+    let checked = spi.run(
+        "SELECT extract(epoch FROM $1) >= 0.1, ($2::jsonb->>'sweep_every')::interval > interval '0'",
+        &[interval, text_arg(Some(options))],
+    )?;
+    let bad = |name: &str, least: &str| Error::new(Kind::BadOption, format!("\"{name}\" must be {least}"));
+    if !checked.flag(0, 1) {
+        return Err(bad("every", "at least 0.1 seconds"));
+    }
+    if checked.text(0, 2).as_deref() == Some("f") {
+        return Err(bad("sweep_every", "longer than nothing, or null"));
+    }
+    let (quoted, existing) = synced::find(target);
+    let target = match existing {
+        Some(existing) if let Some(synced) = Synced::read(existing)? => {
+            if synced.source.oid != source {
+                let message = format!("{quoted} follows another foreign table, \"{}\"", synced.source.name);
+                return Err(Error::new(Kind::NotSupported, message).hint("sequin.stop_sync() ends that."));
+            }
+            synced::must_own(existing)?;
+            let _keeper = as_keeper()?;
+            spi.run(
+                "UPDATE sequin.sync SET every = $2, options = $3::jsonb WHERE target = $1",
+                &[oid_arg(existing), interval, text_arg(Some(options))],
+            )?;
+            return Ok(existing);
+        }
+        Some(existing) => {
+            adopt(&spi, &table, existing)?;
+            existing
+        }
+        None => {
+            let key = table.key().map(|key| key.name.clone()).unwrap_or_default();
+            let like = qualified(&table.schema, &table.name);
+            // Says what is wrong if there is no key.
+            synced::shared(&table, &synced::columns(source))?;
+            spi.run(&create_table(&quoted, &like, &key), &[])?;
+            synced::find(&quoted).1.ok_or_else(|| Error::new(Kind::Internal, "the new table is not to be found"))?
+        }
+    };
+    let names = names(&table, target)?;
+    for trigger in names.triggers() {
+        spi.run(&trigger, &[])?;
+    }
+    let owner = synced::owner_of(target);
+    let remote = Remote::open(table.server, owner)?;
+    let located = |error| table.locate(error);
+    let described = remote.collect(vec![remote.connector.describe(&table.object.name)]).map_err(located)?;
+    let feed = described.first().and_then(|object| remote.connector.feed(object));
+    let counts = match remote.connector.counts(std::slice::from_ref(&table.object.name)) {
+        Some(job) => remote.collect(vec![job]).map_err(located)?,
+        None => Vec::new(),
+    };
+    let expected = counts.iter().flatten().map(|(_, count)| count.to_string()).next();
+    let _keeper = as_keeper()?;
+    spi.run(
+        "INSERT INTO sequin.sync (target, source, every, options, feed, expected) \
+         VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6::bigint)",
+        &[
+            oid_arg(target),
+            oid_arg(source),
+            interval,
+            text_arg(Some(options)),
+            text_arg(feed.map(|feed| feed.to_string()).as_deref()),
+            text_arg(expected.as_deref()),
+        ],
+    )?;
+    if !super::registry::is_there() {
+        let hint = "Set shared_preload_libraries = 'sequin_fdw' and restart the server; until then, sequin.refresh() does its work on demand.";
+        ereport!(NOTICE, pgrx::PgSqlErrorCode::ERRCODE_WARNING, "no worker keeps the table up to date", hint);
+    }
+    Ok(target)
+}
+
+/// A foreign table of this wrapper that the current user may read, locked against being dropped.
+fn open_source(source: Oid) -> Result<Table> {
+    synced::lock_relation(source, pg_sys::AccessShareLock);
+    let (_, name) = catalog::relation_name(source);
+    if !catalog::is_our_table(source) {
+        return Err(Error::new(Kind::NotSupported, format!("\"{name}\" is no foreign table of sequin_fdw")));
+    }
+    let select = pg_sys::ACL_SELECT as pg_sys::AclMode;
+    // SAFETY: a catalogue look-up for the current user.
+    if unsafe { pg_sys::pg_class_aclcheck(source, pg_sys::GetUserId(), select) } != pg_sys::AclResult::ACLCHECK_OK {
+        return Err(Error::new(Kind::Forbidden, format!("permission denied for foreign table \"{name}\"")));
+    }
+    Table::read(source)
+}
+
+fn names(source: &Table, target: Oid) -> Result<Names> {
+    let (schema, name) = catalog::relation_name(target);
+    let mut shared = synced::shared(source, &synced::columns(target))?.into_iter().map(|(.., name)| name);
+    Ok(Names {
+        target: qualified(&schema, &name),
+        source: qualified(&source.schema, &source.name),
+        key: shared.next().unwrap_or_default(),
+        columns: shared.collect(),
+    })
+}
+
+/// Checks that a table which is there can follow the foreign table, and gives it what it lacks.
+fn adopt(spi: &Spi, source: &Table, target: Oid) -> Result<()> {
+    synced::lock_relation(target, pg_sys::ShareRowExclusiveLock);
+    let (schema, name) = catalog::relation_name(target);
+    let refuse = |message: String| Error::new(Kind::NotSupported, message).table(&schema, &name);
+    // SAFETY: a catalogue look-up.
+    if unsafe { pg_sys::get_rel_relkind(target) } as u8 != pg_sys::RELKIND_RELATION {
+        return Err(refuse(format!("\"{name}\" is no ordinary table")));
+    }
+    synced::must_own(target)?;
+    let columns = synced::columns(target);
+    let shared = synced::shared(source, &columns)?;
+    let key = quote(&shared[0].2);
+    let unfilled = columns.iter().find(|(place, column, _, needs)| {
+        *needs && column != SYNCED_AT && !shared.iter().any(|(shared, ..)| shared == place)
+    });
+    if let Some((_, column, ..)) = unfilled {
+        return Err(refuse(format!("column \"{column}\" of \"{name}\" is NOT NULL, and nothing gives it a value"))
+            .hint("Give it a default."));
+    }
+    let unique = spi.run(
+        "SELECT FROM pg_catalog.pg_index WHERE indrelid = $1 AND indisunique AND indimmediate AND indisvalid \
+         AND indpred IS NULL AND indnkeyatts = 1 AND indkey[0] = $2::int2",
+        &[oid_arg(target), text_arg(Some(&shared[0].0.to_string()))],
+    )?;
+    if unique.len() == 0 {
+        return Err(refuse(format!("\"{name}\" has no primary key on {key}"))
+            .hint(format!("ALTER TABLE {} ADD PRIMARY KEY ({key});", qualified(&schema, &name))));
+    }
+    match columns.iter().find(|(_, column, ..)| column == SYNCED_AT) {
+        None => {
+            spi.run(&format!("ALTER TABLE {} ADD COLUMN {SYNCED_AT} timestamptz", qualified(&schema, &name)), &[])?;
+        }
+        Some((_, _, ty, _)) if *ty == pg_sys::TIMESTAMPTZOID => {}
+        Some(_) => return Err(refuse(format!("column \"{SYNCED_AT}\" of \"{name}\" must be timestamptz"))),
+    }
+    // Left by a synced table whose state was lost.
+    for drop in names(source, target)?.drop_triggers() {
+        spi.run(&drop, &[])?;
+    }
+    Ok(())
+}
+
+/// Brings a synced table up to date. Returns how many rows have changed.
+pub fn refresh(target: Oid) -> Result<u64> {
+    catalog::forbid_in_read_only("sequin.refresh()");
+    synced::lock_relation(target, pg_sys::AccessShareLock);
+    synced::must_own(target)?;
+    Lock::Following.take(target, true);
+    let mut changed = 0;
+    loop {
+        let synced = read(target)?;
+        let (task, last) = match (&synced.followed.feed, &synced.state.since, synced.state.filled) {
+            (Some(_), None, _) => (Task::Poll(Duration::ZERO), false),
+            (feed, _, false) => (Task::Sweep, feed.is_none()),
+            (Some(_), ..) => (Task::Poll(LONG_LOOK_BACK), true),
+            (None, ..) => (Task::Sweep, true),
+        };
+        changed += run(Follower::start(synced, task)?)?;
+        if last {
+            return Ok(changed);
+        }
+    }
+}
+
+fn read(target: Oid) -> Result<Synced> {
+    Synced::read(target)?.ok_or_else(|| {
+        let (schema, name) = catalog::relation_name(target);
+        Error::new(Kind::NotSupported, format!("\"{name}\" is no synced table")).table(&schema, &name)
+    })
+}
+
+fn run(mut follower: Follower) -> Result<u64> {
+    let mut changed = 0;
+    loop {
+        follower.collect_all()?;
+        let progress = follower.keep(follower.began(), true)?;
+        match progress {
+            Progress::More(kept) | Progress::Held(kept) | Progress::Done(kept) => changed += kept.changed,
+            Progress::Gone => {}
+        }
+        match progress {
+            Progress::More(_) => follower.forget_piece(),
+            Progress::Held(_) => {
+                let io = wait::io()?;
+                wait::pause(&io, PAUSE);
+                check_for_interrupts!();
+            }
+            Progress::Done(_) | Progress::Gone => return Ok(changed),
+        }
+    }
+}
+
+/// Ends the syncing of a table, which stays as an ordinary one.
+pub fn stop(target: Oid) -> Result<()> {
+    // As dropping a trigger does; in this order whoever follows the table locks, too.
+    synced::lock_relation(target, pg_sys::AccessExclusiveLock);
+    synced::must_own(target)?;
+    let (schema, name) = catalog::relation_name(target);
+    let spi = Spi::connect()?;
+    let known = {
+        let _keeper = as_keeper()?;
+        spi.run("DELETE FROM sequin.sync_deleted WHERE target = $1", &[oid_arg(target)])?;
+        spi.run("DELETE FROM sequin.sync WHERE target = $1", &[oid_arg(target)])?.processed > 0
+    };
+    let of = "SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgfoid = 'sequin.write_through'::regproc";
+    if !known && spi.run(of, &[oid_arg(target)])?.len() == 0 {
+        return Err(Error::new(Kind::NotSupported, format!("\"{name}\" is no synced table")).table(&schema, &name));
+    }
+    let names = Names { target: qualified(&schema, &name), ..Names::default() };
+    for drop in names.drop_triggers() {
+        spi.run(&drop, &[])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,417 @@
+//! A synced table: what `sequin.sync` and the catalogue say of it.
+
+use std::time::Duration;
+
+use pg_sys::Oid;
+use pgrx::{PgRelation, pg_sys};
+use serde_json::Value as Json;
+
+use super::catalog::{self, Table};
+use super::memory::{c_text, text};
+use super::role::ActingAs;
+use super::scan_plan::Output;
+use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg};
+use crate::error::{Error, Kind, Result};
+use crate::query::delta::Followed;
+use crate::sync::options::SyncOptions;
+use crate::sync::pace::back_off;
+use crate::sync::wording::{Names, qualified};
+
+/// What is locked of a synced table besides its rows.
+#[derive(Clone, Copy)]
+pub enum Lock {
+    /// Writers share it from before their request until they commit; whoever merges has it alone.
+    Writing = 1,
+    /// One at a time reads the API for the table.
+    Following = 2,
+}
+
+/// A synced table and the foreign table that it follows.
+pub struct Synced {
+    pub target: Oid,
+    /// Who owns the table: requests use this role's user mapping, and code of users runs as this role.
+    pub owner: Oid,
+    pub source: Table,
+    pub names: Names,
+    pub followed: Followed,
+    /// Rows of the foreign table's type.
+    pub outputs: Vec<Output>,
+    /// The places in the synced table of the key and the columns of `names`, and their types.
+    pub places: Vec<(i16, Oid)>,
+    pub options: SyncOptions,
+    pub every: Duration,
+    /// How long from one sweep to the next.
+    pub sweep_every: Option<Duration>,
+    pub state: State,
+}
+
+/// What changes while a table is followed. Moments are Postgres's own.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub since: Option<Json>,
+    pub filled: bool,
+    pub sweep_began: Option<i64>,
+    pub sweep_position: Option<Json>,
+    pub sweep_read: u64,
+    pub swept_at: Option<i64>,
+    pub expected: Option<u64>,
+    pub current_at: Option<i64>,
+    pub changed_at: Option<i64>,
+    pub requests: u64,
+    pub tokens: Option<f64>,
+    pub tokens_at: Option<i64>,
+    pub failures: u32,
+    pub error: Option<String>,
+    pub note: Option<String>,
+    pub next_try: Option<i64>,
+}
+
+/// Now, in Postgres's own count of microseconds.
+pub fn now() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
+}
+
+impl Lock {
+    fn tag(self, target: Oid) -> pg_sys::LOCKTAG {
+        pg_sys::LOCKTAG {
+            // SAFETY: a global that is set when the backend connects.
+            locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+            locktag_field2: pg_sys::RelationRelationId.to_u32(),
+            locktag_field3: target.to_u32(),
+            // Core locks the relation itself in another way, and its columns not at all.
+            locktag_field4: self as u16,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+        }
+    }
+
+    /// Waits for it, open to interrupts; held until the transaction ends.
+    pub fn take(self, target: Oid, alone: bool) {
+        self.acquire(target, alone, false, false);
+    }
+
+    /// Takes it alone if that works at once; held until the transaction ends.
+    pub fn try_take(self, target: Oid) -> bool {
+        self.acquire(target, true, false, true)
+    }
+
+    /// The same, held until [`Lock::leave`].
+    pub fn try_hold(self, target: Oid) -> bool {
+        self.acquire(target, true, true, true)
+    }
+
+    fn acquire(self, target: Oid, alone: bool, session: bool, at_once: bool) -> bool {
+        let mode = if alone { pg_sys::ExclusiveLock } else { pg_sys::ShareLock } as i32;
+        // SAFETY: a lock's tag of a kind that Postgres knows.
+        let got = unsafe { pg_sys::LockAcquire(&self.tag(target), mode, session, at_once) };
+        got != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+    }
+
+    /// Lets go of what [`Lock::try_hold`] took.
+    pub fn leave(self, target: Oid) {
+        // SAFETY: as above; Postgres warns if it is not held.
+        unsafe { pg_sys::LockRelease(&self.tag(target), pg_sys::ExclusiveLock as i32, true) };
+    }
+}
+
+/// The table `sequin.sync`; `None` if the extension is not here.
+pub fn state_table() -> Option<Oid> {
+    // SAFETY: catalogue look-ups.
+    let schema = unsafe { pg_sys::get_namespace_oid(c"sequin".as_ptr(), true) };
+    // SAFETY: likewise.
+    let table = unsafe { pg_sys::get_relname_relid(c"sync".as_ptr(), schema) };
+    (table != pg_sys::InvalidOid).then_some(table)
+}
+
+/// Acts as the role that owns the extension's own tables.
+pub fn as_keeper() -> Result<ActingAs> {
+    let table = state_table().ok_or_else(|| Error::new(Kind::Internal, "the table sequin.sync is missing"))?;
+    Ok(ActingAs::role(owner_of(table)))
+}
+
+/// A relation as messages and notifications name it: with its schema, quoted where it must be.
+pub fn title(relation: Oid) -> String {
+    let (schema, name) = catalog::relation_name(relation);
+    // SAFETY: two NUL-terminated strings.
+    unsafe { text(pg_sys::quote_qualified_identifier(c_text(&schema), c_text(&name))) }
+}
+
+/// Who owns a relation.
+pub fn owner_of(relation: Oid) -> Oid {
+    // SAFETY: the caller has a lock on the relation, or it is one of the extension's own.
+    let relation = unsafe { PgRelation::open(relation) };
+    // SAFETY: an open relation's own row of the catalogue.
+    unsafe { (*(*relation.as_ptr()).rd_rel).relowner }
+}
+
+/// Refuses whoever is not the owner, nor a member of that role.
+pub fn must_own(target: Oid) -> Result<()> {
+    if catalog::has_role(owner_of(target)) {
+        return Ok(());
+    }
+    let (_, name) = catalog::relation_name(target);
+    Err(Error::new(Kind::Forbidden, format!("must be owner of table \"{name}\"")))
+}
+
+/// Locks a relation against being dropped, until the transaction ends. False if there is none any more.
+pub fn lock_relation(relation: Oid, mode: u32) -> bool {
+    // SAFETY: any OID may be locked.
+    unsafe { pg_sys::LockRelationOid(relation, mode as i32) };
+    // SAFETY: a catalogue look-up.
+    unsafe { pg_sys::get_rel_relkind(relation) != 0 }
+}
+
+/// The columns of a relation, those of which core keeps the name but no more left out: place, name, type, and whether a
+/// row needs a value for it.
+pub fn columns(relation: Oid) -> Vec<(i16, String, Oid, bool)> {
+    // SAFETY: the caller has a lock on it.
+    let relation = unsafe { PgRelation::open(relation) };
+    let descriptor = relation.tuple_desc();
+    let columns = descriptor.iter().filter(|column| !column.attisdropped);
+    columns
+        .map(|column| {
+            let needs = column.attnotnull && !column.atthasdef && column.attidentity == 0;
+            (column.attnum, column.name().to_owned(), column.atttypid, needs)
+        })
+        .collect()
+}
+
+/// The columns that source and target share: the key first. Places and types are the target's.
+///
+/// Errors: HV00J without a key, 42804's kind where a shared name has another type.
+pub fn shared(source: &Table, target: &[(i16, String, Oid, bool)]) -> Result<Vec<(i16, Oid, String)>> {
+    let name = &source.name;
+    let key = source.key().ok_or_else(|| {
+        Error::new(Kind::MissingOption, format!("foreign table \"{name}\" has no key column"))
+            .hint("ALTER FOREIGN TABLE … ALTER COLUMN id OPTIONS (ADD key 'true');")
+            .table(&source.schema, name)
+    })?;
+    let mut shared = Vec::new();
+    for column in std::iter::once(key).chain(source.columns().iter().filter(|column| column.attribute != key.attribute))
+    {
+        let Some((place, _, ty, _)) = target.iter().find(|(_, name, ..)| *name == column.name) else {
+            if column.attribute == key.attribute {
+                let message = format!("the table has no column \"{}\", the key of \"{name}\"", column.name);
+                return Err(Error::new(Kind::NotSupported, message));
+            }
+            continue;
+        };
+        if *ty != column.type_oid {
+            let message = format!("column \"{}\" has another type than in foreign table \"{name}\"", column.name);
+            return Err(Error::new(Kind::NotSupported, message)
+                .hint("Change one of the two, or leave the column out of the synced table.")
+                .column(&column.name));
+        }
+        shared.push((*place, *ty, column.name.clone()));
+    }
+    Ok(shared)
+}
+
+const COLUMNS: &str = "s.source::oid, extract(epoch FROM s.every), s.options, s.feed, s.since, s.filled, \
+    MOMENT(s.sweep_began), s.sweep_position, s.sweep_read, MOMENT(s.swept_at), s.expected, MOMENT(s.current_at), \
+    MOMENT(s.changed_at), s.requests, s.tokens, MOMENT(s.tokens_at), s.failures, s.error, s.note, MOMENT(s.next_try), \
+    extract(epoch FROM (s.options->>'sweep_every')::interval), s.options ? 'sweep_every'";
+
+/// `COLUMNS` with moments in Postgres's own count.
+fn columns_sql() -> String {
+    let mut sql = String::new();
+    for (at, part) in COLUMNS.split("MOMENT(").enumerate() {
+        match part.split_once(')').filter(|_| at > 0) {
+            Some((name, rest)) => {
+                sql += &format!("(extract(epoch FROM {name}) * 1000000)::bigint - 946684800000000{rest}");
+            }
+            None => sql += part,
+        }
+    }
+    sql
+}
+
+impl Synced {
+    /// Reads a synced table, and locks it against being dropped. `None` if it is not one, or not any more.
+    pub fn read(target: Oid) -> Result<Option<Synced>> {
+        if !lock_relation(target, pg_sys::AccessShareLock) {
+            return Ok(None);
+        }
+        let Some(known) = Known::of(target)? else { return Ok(None) };
+        if !lock_relation(known.source, pg_sys::AccessShareLock) {
+            let message = format!("the foreign table of synced table \"{}\" is gone", catalog::relation_name(target).1);
+            return Err(
+                Error::new(Kind::UnknownObject, message).hint("sequin.stop_sync() keeps the table as an ordinary one.")
+            );
+        }
+        let source = Table::read(known.source)?;
+        let shared = shared(&source, &columns(target))?;
+        let (schema, name) = catalog::relation_name(target);
+        let mut names = shared.iter().map(|(_, _, name)| name.clone());
+        let names = Names {
+            target: qualified(&schema, &name),
+            source: qualified(&source.schema, &source.name),
+            key: names.next().unwrap_or_default(),
+            columns: names.collect(),
+        };
+        let (mut fields, mut outputs) = (Vec::new(), Vec::new());
+        for (_, _, name) in &shared {
+            let Some(column) = source.columns().iter().find(|column| column.name == *name) else { continue };
+            outputs.push(Output {
+                place: column.attribute,
+                ty: column.type_oid.to_u32(),
+                modifier: column.modifier,
+                cell: fields.len(),
+                per: None,
+            });
+            fields.push(source.object.fields[column.field].clone());
+        }
+        let sweep_every = match known.sweep_every {
+            Some(seconds) => seconds.map(Duration::from_secs_f64),
+            // Not said: the default.
+            None => Some(Duration::from_secs(86_400)),
+        };
+        Ok(Some(Synced {
+            target,
+            owner: owner_of(target),
+            names,
+            followed: Followed { object: source.object.name.clone(), fields, feed: known.feed },
+            source,
+            outputs,
+            places: shared.into_iter().map(|(place, ty, _)| (place, ty)).collect(),
+            options: known.options,
+            every: known.every,
+            sweep_every,
+            state: known.state,
+        }))
+    }
+
+    /// Reads the state and what users set anew. False if the table is not synced any more.
+    pub fn reload(&mut self) -> Result<bool> {
+        let Some(known) = Known::of(self.target)? else { return Ok(false) };
+        self.state = known.state;
+        self.options = known.options;
+        self.every = known.every;
+        Ok(true)
+    }
+
+    /// Writes the state down. False if the table is not synced any more, or somebody is about to end that.
+    pub fn save(&self) -> Result<bool> {
+        self.state.save(self.target)
+    }
+}
+
+impl State {
+    /// Writes down that a read has failed. How long to wait until the next is the result.
+    pub fn fail(target: Oid, error: &str) -> Result<Duration> {
+        let Some(Known { mut state, .. }) = Known::of(target)? else { return Ok(Duration::ZERO) };
+        state.failures = state.failures.saturating_add(1);
+        let wait = back_off(state.failures);
+        state.error = Some(error.to_owned());
+        state.next_try = Some(now().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)));
+        state.save(target)?;
+        Ok(wait)
+    }
+
+    /// Writes the state down. False if the table is not synced any more, or somebody is about to end that.
+    pub fn save(&self, target: Oid) -> Result<bool> {
+        let json = |json: &Option<Json>| text_arg(json.as_ref().map(Json::to_string).as_deref());
+        let moment = |at: Option<i64>| at.map_or((pg_sys::TIMESTAMPTZOID, None), moment_arg);
+        let number = |number: u64| -> Arg {
+            (pg_sys::INT8OID, Some(pg_sys::Datum::from(i64::try_from(number).unwrap_or(i64::MAX))))
+        };
+        let args = [
+            oid_arg(target),
+            json(&self.since),
+            (pg_sys::BOOLOID, Some(self.filled.into())),
+            moment(self.sweep_began),
+            json(&self.sweep_position),
+            number(self.sweep_read),
+            moment(self.swept_at),
+            self.expected.map_or((pg_sys::INT8OID, None), number),
+            moment(self.current_at),
+            moment(self.changed_at),
+            number(self.requests),
+            text_arg(self.tokens.map(|tokens| tokens.to_string()).as_deref()),
+            moment(self.tokens_at),
+            number(self.failures.into()),
+            text_arg(self.error.as_deref()),
+            text_arg(self.note.as_deref()),
+            moment(self.next_try),
+        ];
+        let _keeper = as_keeper()?;
+        let spi = Spi::connect()?;
+        let done = spi.run(
+            "UPDATE sequin.sync SET since = $2::jsonb, filled = $3, sweep_began = $4, sweep_position = $5::jsonb, \
+             sweep_read = $6, swept_at = $7, expected = $8, current_at = $9, changed_at = $10, requests = $11, \
+             tokens = $12::float8, tokens_at = $13, failures = $14, error = $15, note = $16, next_try = $17 \
+             WHERE target IN (SELECT target FROM sequin.sync WHERE target = $1 FOR NO KEY UPDATE SKIP LOCKED)",
+            &args,
+        )?;
+        Ok(done.processed > 0)
+    }
+}
+
+/// A row of `sequin.sync`.
+struct Known {
+    source: Oid,
+    every: Duration,
+    options: SyncOptions,
+    /// `None` if it is not said.
+    sweep_every: Option<Option<f64>>,
+    feed: Option<Json>,
+    state: State,
+}
+
+impl Known {
+    fn of(target: Oid) -> Result<Option<Known>> {
+        let _keeper = as_keeper()?;
+        let spi = Spi::connect()?;
+        let sql = format!("SELECT {} FROM sequin.sync s WHERE s.target = $1", columns_sql());
+        let rows = spi.run(&sql, &[oid_arg(target)])?;
+        (rows.len() > 0).then(|| Known::read(&rows)).transpose()
+    }
+
+    fn read(rows: &Rows) -> Result<Known> {
+        let text = |column| rows.text(0, column);
+        let json = |column| text(column).and_then(|json| serde_json::from_str(&json).ok());
+        let moment = |column| text(column).and_then(|number| number.parse().ok());
+        let seconds = |column| text(column).and_then(|number| number.parse::<f64>().ok());
+        Ok(Known {
+            source: Oid::from(u32::try_from(rows.count(0, 1)).unwrap_or_default()),
+            every: Duration::from_secs_f64(seconds(2).unwrap_or_default().clamp(0.1, 1e9)),
+            options: SyncOptions::read(&text(3).unwrap_or_default())?,
+            feed: json(4),
+            state: State {
+                since: json(5),
+                filled: rows.flag(0, 6),
+                sweep_began: moment(7),
+                sweep_position: json(8),
+                sweep_read: rows.count(0, 9),
+                swept_at: moment(10),
+                expected: text(11).and_then(|number| number.parse().ok()),
+                current_at: moment(12),
+                changed_at: moment(13),
+                requests: rows.count(0, 14),
+                tokens: seconds(15),
+                tokens_at: moment(16),
+                failures: u32::try_from(rows.count(0, 17)).unwrap_or(u32::MAX),
+                error: text(18),
+                note: text(19),
+                next_try: moment(20),
+            },
+            sweep_every: rows.flag(0, 22).then(|| seconds(21).map(|seconds| seconds.clamp(1.0, 1e9))),
+        })
+    }
+}
+
+/// A name as SQL has it, quoted anew, and the relation that has it; `None` if there is none. Errors: Postgres's own for
+/// what is no name.
+pub fn find(name: &str) -> (String, Option<Oid>) {
+    let name = super::memory::text_datum(name);
+    let (no_lock, missing_ok) = (pg_sys::NoLock as i32, pg_sys::RVROption::RVR_MISSING_OK as u32);
+    // SAFETY: a text, a list of names made of it, and the name of a relation made of that.
+    unsafe {
+        let names = pg_sys::textToQualifiedNameList(name.cast_mut_ptr());
+        let quoted = text(pg_sys::NameListToQuotedString(names));
+        let relation = pg_sys::makeRangeVarFromNameList(names);
+        let found = pg_sys::RangeVarGetRelidExtended(relation, no_lock, missing_ok, None, std::ptr::null_mut());
+        (quoted, (found != pg_sys::InvalidOid).then_some(found))
+    }
+}

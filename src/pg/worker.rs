@@ -1,0 +1,384 @@
+//! The worker of a database: it keeps its synced tables equal to the API.
+//!
+//! One process serves all of them. Their reads are under way at the same time; what comes is put into the tables piece
+//! by piece, in turn, so that a table which takes long holds up no other.
+
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use pgrx::pg_guard;
+use pgrx::pg_sys::{self, Datum, Oid};
+
+use super::background::{Failure, database_name, serve_signals, set, take_signals, transaction};
+use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, Progress, Task};
+use super::spi::Spi;
+use super::synced::{self, Lock, State, Synced, as_keeper, now};
+use super::{registry, wait};
+use crate::error::Result;
+
+/// How often the list of synced tables is read anew; whoever changes it says so besides.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How soon a piece is tried again that others are in the way of.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How often a look at the changes goes back far.
+const LONG_LOOK: Duration = Duration::from_secs(300);
+
+/// The worker's life.
+///
+/// # Safety
+/// Called by the postmaster's child.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
+    let database = Oid::from(database.value() as u32);
+    take_signals();
+    // SAFETY: a process of ours that is connected to no database yet. A database that is gone ends it.
+    unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0) };
+    if !registry::enter_worker(database) {
+        return;
+    }
+    // Nobody is waited for: a table that somebody alters must not hold up the others.
+    set(c"lock_timeout", c"300ms");
+    set(c"statement_timeout", c"0");
+    set(c"idle_in_transaction_session_timeout", c"0");
+    // Made for statements.
+    set(c"sequin_fdw.max_requests", c"0");
+    let mut worker = Worker { database, tables: Vec::new(), looked: None };
+    loop {
+        serve_signals();
+        if worker.must_look() {
+            match transaction(list) {
+                Ok(Some(listed)) => worker.take_in(listed),
+                Ok(None) => worker.tables.clear(),
+                Err(failure) => pgrx::log!("sequin_fdw worker of \"{}\": {}", database_name_of(), failure.text),
+            }
+            worker.looked = Some(Instant::now());
+        }
+        if worker.tables.is_empty() && registry::leave_worker(database) {
+            return;
+        }
+        for table in &mut worker.tables {
+            table.turn();
+            serve_signals();
+        }
+        worker.sleep();
+    }
+}
+
+fn database_name_of() -> String {
+    transaction(|| Ok(database_name())).unwrap_or_default()
+}
+
+struct Worker {
+    database: Oid,
+    tables: Vec<Followed>,
+    /// When the list was last read.
+    looked: Option<Instant>,
+}
+
+/// A synced table as the list shows it.
+struct Listed {
+    target: Oid,
+    every: Duration,
+    filled: bool,
+    /// Whether the API tells of changes, and whether it is known from where on they count.
+    feed: bool,
+    positioned: bool,
+    /// How long until the next sweep; `None`: never.
+    sweep_in: Option<Duration>,
+    next_try_in: Duration,
+}
+
+/// A synced table, and what is under way for it.
+struct Followed {
+    listed: Listed,
+    poll: Option<Running>,
+    sweep: Option<Running>,
+    /// When the next poll is due, and the next sweep.
+    poll_at: Instant,
+    sweep_at: Option<Instant>,
+    /// When the last look back was a long one.
+    long_look: Option<Instant>,
+    /// Whether this process holds the lock for following.
+    locked: bool,
+    /// What was last written to the log.
+    logged: Option<String>,
+}
+
+struct Running {
+    follower: Follower,
+    /// When a piece that is there may be tried again.
+    retry_at: Option<Instant>,
+}
+
+/// The synced tables; `None` if the extension is not here any more. Forgets those whose table is gone.
+fn list() -> Result<Option<Vec<Listed>>> {
+    if synced::state_table().is_none() {
+        return Ok(None);
+    }
+    let _keeper = as_keeper()?;
+    let spi = Spi::connect()?;
+    spi.run("DELETE FROM sequin.sync WHERE target NOT IN (SELECT oid FROM pg_catalog.pg_class)", &[])?;
+    spi.run("DELETE FROM sequin.sync_deleted WHERE target NOT IN (SELECT target FROM sequin.sync)", &[])?;
+    let rows = spi.run(
+        "SELECT target::oid, extract(epoch FROM every), filled, feed IS NOT NULL, since IS NOT NULL, \
+         extract(epoch FROM swept_at + CASE WHEN feed IS NULL THEN every WHEN options ? 'sweep_every' \
+           THEN (options->>'sweep_every')::interval ELSE interval '1 day' END - clock_timestamp()), \
+         extract(epoch FROM next_try - clock_timestamp()) FROM sequin.sync ORDER BY target",
+        &[],
+    )?;
+    let seconds = |row, column| rows.text(row, column).and_then(|text| text.parse::<f64>().ok());
+    let time = |seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 1e9));
+    Ok(Some(
+        (0..rows.len())
+            .map(|row| Listed {
+                target: Oid::from(u32::try_from(rows.count(row, 1)).unwrap_or_default()),
+                every: time(seconds(row, 2).unwrap_or_default()).max(Duration::from_millis(100)),
+                filled: rows.flag(row, 3),
+                feed: rows.flag(row, 4),
+                positioned: rows.flag(row, 5),
+                sweep_in: seconds(row, 6).map(time),
+                next_try_in: time(seconds(row, 7).unwrap_or_default()),
+            })
+            .collect(),
+    ))
+}
+
+impl Worker {
+    fn must_look(&self) -> bool {
+        registry::take_wish(self.database) || self.looked.is_none_or(|looked| looked.elapsed() >= LOOK)
+    }
+
+    fn take_in(&mut self, listed: Vec<Listed>) {
+        let mut known = std::mem::take(&mut self.tables);
+        for listed in listed {
+            let same = known.iter().position(|table| table.listed.target == listed.target);
+            let table = match same.map(|at| known.swap_remove(at)) {
+                Some(table) => table.with(listed),
+                None => Followed::new(listed),
+            };
+            self.tables.push(table);
+        }
+        for mut gone in known {
+            gone.unlock();
+        }
+    }
+
+    /// Sleeps until something has come, is due, or is asked for.
+    fn sleep(&self) {
+        let next = self.tables.iter().filter_map(Followed::next_turn).min();
+        let look = self.looked.map_or(Duration::ZERO, |looked| LOOK.saturating_sub(looked.elapsed()));
+        let pause = next.map_or(look, |next| look.min(next.saturating_duration_since(Instant::now())));
+        match wait::io() {
+            Ok(io) => wait::pause(&io, pause),
+            Err(error) => pgrx::log!("sequin_fdw worker: {}", error.message()),
+        }
+    }
+}
+
+impl Followed {
+    fn new(listed: Listed) -> Followed {
+        let (poll_at, sweep_at) = (Instant::now() + listed.next_try_in, None);
+        let table = Followed {
+            listed,
+            poll: None,
+            sweep: None,
+            poll_at,
+            sweep_at,
+            long_look: None,
+            locked: false,
+            logged: None,
+        };
+        table.scheduled()
+    }
+
+    fn with(mut self, listed: Listed) -> Followed {
+        // A shorter interval counts at once.
+        if listed.every < self.listed.every {
+            self.poll_at = self.poll_at.min(Instant::now() + listed.every);
+        }
+        self.listed = listed;
+        self.scheduled()
+    }
+
+    fn scheduled(mut self) -> Followed {
+        self.sweep_at = self.listed.sweep_in.map(|wait| Instant::now() + wait);
+        self
+    }
+
+    /// What is to be begun now.
+    fn due(&self) -> Option<Task> {
+        let time = Instant::now();
+        let listed = &self.listed;
+        if self.poll_at > time || self.poll.is_some() {
+            return None;
+        }
+        if listed.feed && !listed.positioned {
+            return Some(Task::Poll(Duration::ZERO));
+        }
+        let sweeps = self.sweep.is_some();
+        if !listed.filled || !listed.feed {
+            return (!sweeps).then_some(Task::Sweep);
+        }
+        if !sweeps && self.sweep_at.is_some_and(|at| at <= time) {
+            return Some(Task::Sweep);
+        }
+        let long = self.long_look.is_none_or(|looked| looked.elapsed() >= LONG_LOOK);
+        Some(Task::Poll(if long { LONG_LOOK_BACK } else { LOOK_BACK }))
+    }
+
+    /// When there is something to do again, if nothing comes before.
+    fn next_turn(&self) -> Option<Instant> {
+        let retries = [&self.poll, &self.sweep].into_iter().flatten().filter_map(|running| running.retry_at);
+        let due = self.poll.is_none().then_some(self.poll_at);
+        // While a table is filled, or swept for want of a feed, no poll is due.
+        let busy = self.sweep.is_some() && !(self.listed.filled && self.listed.feed);
+        retries.chain(due.filter(|_| !busy)).min()
+    }
+
+    /// Begins what is due, and keeps what has come.
+    fn turn(&mut self) {
+        if let Some(task) = self.due() {
+            self.begin(task);
+        }
+        for sweeps in [false, true] {
+            let slot = if sweeps { &mut self.sweep } else { &mut self.poll };
+            if let Some(running) = slot.take() {
+                self.go_on(running);
+            }
+        }
+        if self.poll.is_none() && self.sweep.is_none() {
+            self.unlock();
+        }
+    }
+
+    fn begin(&mut self, task: Task) {
+        // Whoever refreshes the table reads it now.
+        self.locked = self.locked || Lock::Following.try_hold(self.listed.target);
+        if !self.locked {
+            self.poll_at = Instant::now() + RETRY;
+            return;
+        }
+        let target = self.listed.target;
+        let begun = transaction(|| match Synced::read(target)? {
+            Some(synced) => Follower::start(synced, task).map(Some),
+            None => Ok(None),
+        });
+        match begun {
+            Ok(Some(follower)) => {
+                let running = Some(Running { follower, retry_at: None });
+                match task {
+                    Task::Sweep => {
+                        self.sweep = running;
+                        self.sweep_at = None;
+                    }
+                    Task::Poll(look_back) => {
+                        self.poll = running;
+                        self.poll_at = Instant::now() + self.listed.every;
+                        if look_back == LONG_LOOK_BACK {
+                            self.long_look = Some(Instant::now());
+                        }
+                    }
+                }
+            }
+            // It is listed no more the next time.
+            Ok(None) => self.poll_at = Instant::now() + LOOK,
+            Err(failure) => self.fail(&failure),
+        }
+    }
+
+    fn go_on(&mut self, mut running: Running) {
+        let sweeps = running.follower.task() == Task::Sweep;
+        let time = Instant::now();
+        if running.retry_at.is_some_and(|at| at > time) {
+            return self.put_back(running);
+        }
+        match running.follower.collect() {
+            Poll::Pending => return self.put_back(running),
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return self.fail(&Failure::of_error(&error)),
+        }
+        let oldest = [&self.poll, &self.sweep].into_iter().flatten().map(|other| other.follower.began());
+        let oldest = oldest.chain([running.follower.began()]).min().unwrap_or_else(now);
+        match transaction(|| running.follower.keep(oldest, false)) {
+            Ok(Progress::More(_)) => {
+                running.follower.forget_piece();
+                running.retry_at = None;
+                self.put_back(running);
+            }
+            Ok(Progress::Held(_)) => {
+                running.retry_at = Some(time + RETRY);
+                self.put_back(running);
+            }
+            Ok(Progress::Done(_)) => {
+                self.logged = None;
+                let state = &running.follower.synced.state;
+                self.listed.filled = state.filled;
+                self.listed.positioned = state.since.is_some();
+                if sweeps {
+                    let every = running.follower.synced.sweep_every;
+                    let feed = self.listed.feed;
+                    self.sweep_at = every.filter(|_| feed).map(|every| time + every);
+                    // Without a feed a sweep is what a poll is.
+                    let next = if feed { time } else { time + self.listed.every };
+                    self.poll_at = next.max(time + running.follower.wait());
+                } else if !self.listed.filled {
+                    self.poll_at = time;
+                } else {
+                    self.poll_at = self.poll_at.max(time + running.follower.wait());
+                }
+            }
+            Ok(Progress::Gone) => self.poll_at = time + LOOK,
+            Err(failure) if failure.locked => {
+                running.retry_at = Some(time + RETRY);
+                self.put_back(running);
+            }
+            Err(failure) => self.fail(&failure),
+        }
+    }
+
+    fn put_back(&mut self, running: Running) {
+        match running.follower.task() {
+            Task::Sweep => self.sweep = Some(running),
+            Task::Poll(_) => self.poll = Some(running),
+        }
+    }
+
+    /// Writes down what went wrong, and tries again later.
+    fn fail(&mut self, failure: &Failure) {
+        let target = self.listed.target;
+        let wait = transaction(|| State::fail(target, &failure.text));
+        self.poll_at = Instant::now() + wait.unwrap_or(LOOK);
+        if self.logged.as_ref() != Some(&failure.text) {
+            let name = transaction(|| Ok(synced::title(target))).unwrap_or_default();
+            pgrx::log!("sequin_fdw: synced table {name}: {}", failure.text);
+            self.logged = Some(failure.text.clone());
+        }
+    }
+
+    fn unlock(&mut self) {
+        if std::mem::take(&mut self.locked) {
+            Lock::Following.leave(self.listed.target);
+        }
+    }
+}
+
+/// A trigger of `sequin.sync`: once the transaction is committed, the worker looks at what has changed.
+///
+/// # Safety
+/// Called by Postgres.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn sequin_wake_worker(_call: pg_sys::FunctionCallInfo) -> Datum {
+    // SAFETY: a global that is set when the backend connects.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, move || registry::wake(database));
+    Datum::from(0)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_sequin_wake_worker() -> &'static pg_sys::Pg_finfo_record {
+    &pg_sys::Pg_finfo_record { api_version: 1 }
+}

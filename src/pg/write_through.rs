@@ -1,0 +1,219 @@
+//! What users write to a synced table goes to the API first.
+//!
+//! An INSERT asks the API row by row, before the row is stored: it is the API that gives the key. What an UPDATE or a
+//! DELETE did is sent in batches when the statement is done; if the API refuses, the statement fails, and nothing is
+//! left of it here. All of it goes through the foreign table, as its owner's own statements would.
+//! <https://www.postgresql.org/docs/current/trigger-interface.html>
+
+use pgrx::pg_sys::{self, Datum};
+use pgrx::{PgRelation, pg_guard};
+
+use super::catalog;
+use super::error::or_raise;
+use super::merge::{Ours, is_ours};
+use super::role::ActingAs;
+use super::spi::{Arg, Spi, null_flag, oid_arg};
+use super::synced::{Lock, Synced, as_keeper};
+use crate::error::{Error, Kind, Result};
+use crate::sync::wording::SYNCED_AT;
+
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_sequin_write_through() -> &'static pg_sys::Pg_finfo_record {
+    &pg_sys::Pg_finfo_record { api_version: 1 }
+}
+
+/// The function of all triggers of a synced table.
+///
+/// # Safety
+/// Called by Postgres.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn sequin_write_through(call: pg_sys::FunctionCallInfo) -> Datum {
+    // SAFETY: a live call; a trigger's has the trigger's data for its context.
+    let data = unsafe { (*call).context.cast::<pg_sys::TriggerData>() };
+    // SAFETY: null, or a node.
+    let tag = unsafe { data.as_ref() }.map(|data| data.type_);
+    if tag != Some(pg_sys::NodeTag::T_TriggerData) {
+        let message = "sequin.write_through() is for triggers of synced tables";
+        or_raise(Err(Error::new(Kind::NotSupported, message)))
+    }
+    // SAFETY: checked above; live until this function returns.
+    let trigger = Trigger { data, fields: unsafe { &*data } };
+    Datum::from(or_raise(trigger.run()))
+}
+
+struct Trigger<'t> {
+    data: *mut pg_sys::TriggerData,
+    fields: &'t pg_sys::TriggerData,
+}
+
+impl Trigger<'_> {
+    /// The row to go on with; null after a statement.
+    fn run(&self) -> Result<pg_sys::HeapTuple> {
+        let is = |what: u32, of: u32| self.fields.tg_event & of == what;
+        let event = |what| is(what, pg_sys::TRIGGER_EVENT_OPMASK);
+        let (row, before) = (
+            self.fields.tg_event & pg_sys::TRIGGER_EVENT_ROW != 0,
+            is(pg_sys::TRIGGER_EVENT_BEFORE, pg_sys::TRIGGER_EVENT_TIMINGMASK),
+        );
+        let nothing = if row { self.fields.tg_trigtuple } else { std::ptr::null_mut() };
+        if is_ours() {
+            return Ok(nothing);
+        }
+        // SAFETY: the relation of a trigger that runs.
+        let target = unsafe { (*self.fields.tg_relation).rd_id };
+        if event(pg_sys::TRIGGER_EVENT_TRUNCATE) {
+            return Err(self
+                .refuse(target, "a synced table cannot be truncated")
+                .hint("DELETE deletes the records at the API, too; sequin.stop_sync() makes it an ordinary table."));
+        }
+        if before && !row {
+            // Before any row is touched: whoever holds a row and then waits for this lock would be waited for.
+            Lock::Writing.take(target, false);
+            return Ok(nothing);
+        }
+        let Some(synced) = Synced::read(target)? else {
+            return Err(self
+                .refuse(target, "the table has triggers of a synced table but is none")
+                .hint("sequin.stop_sync() removes them, sequin.start_sync() makes it a synced table again."));
+        };
+        if row {
+            return self.insert(&synced);
+        }
+        if event(pg_sys::TRIGGER_EVENT_UPDATE) {
+            self.update(&synced)?
+        } else {
+            self.delete(&synced)?
+        }
+        Ok(nothing)
+    }
+
+    fn refuse(&self, target: pg_sys::Oid, message: &str) -> Error {
+        let (schema, name) = catalog::relation_name(target);
+        Error::new(Kind::NotSupported, message).table(&schema, &name)
+    }
+
+    /// Creates the record, and makes the row what the API made of it.
+    fn insert(&self, synced: &Synced) -> Result<pg_sys::HeapTuple> {
+        let row = self.fields.tg_trigtuple;
+        // SAFETY: the relation is open as long as its trigger runs.
+        let descriptor = unsafe { (*self.fields.tg_relation).rd_att };
+        let cell = |place: i16| {
+            let mut null = false;
+            // SAFETY: a row of this type.
+            let datum = unsafe { pg_sys::SPI_getbinval(row, descriptor, place.into(), &mut null) };
+            (!null).then_some(datum)
+        };
+        let (key_place, key_type) = synced.places[0];
+        let _owner = ActingAs::role(synced.owner);
+        if let Some(key) = cell(key_place) {
+            let spi = Spi::connect()?;
+            if spi.run(&synced.names.is_here(), &[(key_type, Some(key))])?.len() > 0 {
+                // ON CONFLICT decides, or the primary key does.
+                return Ok(row);
+            }
+            let (schema, name) = (catalog::relation_name(synced.target).0, catalog::relation_name(synced.target).1);
+            let key = &synced.names.key;
+            return Err(Error::new(Kind::ReadOnlyField, format!("there is no record with this \"{key}\" in \"{name}\""))
+                .detail(format!("The API itself gives a new record its \"{key}\"."))
+                .hint(format!(
+                    "Leave \"{key}\" out to create a record. If the API has it already, SELECT sequin.refresh('{schema}.{name}') brings it."
+                ))
+                .table(&schema, &name)
+                .column(key));
+        }
+        let given: Vec<(usize, Arg)> = synced.places[1..]
+            .iter()
+            .enumerate()
+            .filter_map(|(at, (place, ty))| Some((at, (*ty, Some(cell(*place)?)))))
+            .collect();
+        let (columns, args): (Vec<usize>, Vec<Arg>) = given.into_iter().unzip();
+        let spi = Spi::connect()?;
+        let answer = spi.run(&synced.names.create(&columns), &args)?;
+        if answer.len() != 1 {
+            return Err(Error::new(Kind::Internal, "an INSERT into the foreign table returned no row"));
+        }
+        let mut places: Vec<i32> = synced.places.iter().map(|(place, _)| (*place).into()).collect();
+        let (mut values, mut nulls) = (Vec::new(), Vec::new());
+        for at in 1..=places.len() {
+            let cell = answer.datum(0, i32::try_from(at).unwrap_or(i32::MAX));
+            values.push(cell.unwrap_or(Datum::from(0)));
+            nulls.push(null_flag(cell.is_none()));
+        }
+        // SAFETY: the relation is open.
+        if let Some(place) = unsafe { place_of(self.fields.tg_relation, SYNCED_AT) } {
+            places.push(place);
+            values.push(Datum::from(super::synced::now()));
+            nulls.push(null_flag(false));
+        }
+        // SAFETY: as many places as values and flags, each of its column's type; the row that comes back lives in the
+        // memory of whoever called the trigger.
+        Ok(unsafe {
+            pg_sys::SPI_modifytuple(
+                self.fields.tg_relation,
+                row,
+                places.len() as i32,
+                places.as_mut_ptr(),
+                values.as_mut_ptr(),
+                nulls.as_ptr(),
+            )
+        })
+    }
+
+    fn update(&self, synced: &Synced) -> Result<()> {
+        let _owner = ActingAs::role(synced.owner);
+        let _ours = Ours::begin();
+        let spi = Spi::connect()?;
+        // SAFETY: the trigger that is running.
+        unsafe { spi.register_trigger(self.data)? };
+        let found = spi.run(&synced.names.changed_columns(), &[])?;
+        let (schema, name) = catalog::relation_name(synced.target);
+        if found.count(0, 1) > 0 {
+            let key = &synced.names.key;
+            return Err(Error::new(Kind::ReadOnlyField, format!("column \"{key}\" of \"{name}\" cannot be changed"))
+                .detail("It is the record's key at the API.")
+                .table(&schema, &name)
+                .column(key));
+        }
+        let changed: Vec<usize> =
+            (0..synced.names.columns.len()).filter(|at| found.flag(0, 2 + i32::try_from(*at).unwrap_or(0))).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let done = spi.run(&synced.names.send_update(&changed), &[])?;
+        let (rows, sent) = (done.count(0, 1), done.count(0, 2));
+        if sent < rows {
+            let gone = rows - sent;
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("{gone} of {rows} records of \"{name}\" are gone at the API"),
+            )
+            .hint("Try again once they have left the table; sequin.refresh() lets them leave at once.")
+            .table(&schema, &name));
+        }
+        Ok(())
+    }
+
+    fn delete(&self, synced: &Synced) -> Result<()> {
+        let owner = ActingAs::role(synced.owner);
+        let spi = Spi::connect()?;
+        // SAFETY: the trigger that is running.
+        unsafe { spi.register_trigger(self.data)? };
+        spi.run(&synced.names.send_delete(), &[])?;
+        drop(owner);
+        let _keeper = as_keeper()?;
+        spi.run(&synced.names.note_deleted(), &[oid_arg(synced.target)])?;
+        Ok(())
+    }
+}
+
+/// The place of a column.
+///
+/// # Safety
+/// The relation must be open.
+unsafe fn place_of(relation: pg_sys::Relation, name: &str) -> Option<i32> {
+    // SAFETY: by the contract above; Postgres counts the references.
+    let relation = unsafe { PgRelation::from_pg(relation) };
+    let descriptor = relation.tuple_desc();
+    descriptor.iter().find(|column| !column.attisdropped && column.name() == name).map(|column| column.attnum.into())
+}

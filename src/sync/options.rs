@@ -1,0 +1,80 @@
+//! What a user can set for a synced table: the members of `options` in `sequin.start_sync`.
+
+use serde::Deserialize;
+
+use crate::error::{Error, Kind, Result, nearest};
+
+/// The members there are.
+const NAMES: [&str; 3] = ["quota_share", "sweep_every", "follow_schema"];
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct SyncOptions {
+    /// The part of the API's daily quota that polls of this table may spend, from 0 to 1.
+    pub quota_share: f64,
+    /// How often all records are read and compared, as an interval of Postgres's; nothing: never, unless the API does not
+    /// tell of changes.
+    pub sweep_every: Option<String>,
+    /// Whether columns are added, dropped and changed as the API's fields are.
+    pub follow_schema: bool,
+}
+
+impl Default for SyncOptions {
+    fn default() -> Self {
+        SyncOptions { quota_share: 0.5, sweep_every: Some("1 day".to_owned()), follow_schema: false }
+    }
+}
+
+impl SyncOptions {
+    /// Reads a JSON object. Errors: HV00D for what is unknown or makes no sense.
+    pub fn read(json: &str) -> Result<SyncOptions> {
+        let bad = |message: String| Error::new(Kind::BadOption, message);
+        let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json)
+            .map_err(|_| bad("the options of a synced table must be a JSON object".to_owned()))?;
+        if let Some(unknown) = given.keys().find(|name| !NAMES.contains(&name.as_str())) {
+            let known = NAMES.join(", ");
+            let hint = match nearest(unknown, NAMES) {
+                Some(near) => format!("Perhaps you mean \"{near}\". There are: {known}."),
+                None => format!("There are: {known}."),
+            };
+            return Err(bad(format!("a synced table has no option \"{unknown}\"")).hint(hint));
+        }
+        let options = SyncOptions::deserialize(serde_json::Value::Object(given))
+            .map_err(|error| bad(format!("the options of a synced table cannot be read: {error}")))?;
+        if !(options.quota_share > 0.0 && options.quota_share <= 1.0) {
+            return Err(bad("option \"quota_share\" must be above 0 and at most 1".to_owned()));
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_given_means_half_the_quota_and_a_sweep_a_day() {
+        assert_eq!(SyncOptions::read("{}").unwrap(), SyncOptions::default());
+    }
+
+    #[test]
+    fn what_is_given_counts() {
+        let read = SyncOptions::read(r#"{"quota_share": 0.1, "sweep_every": null, "follow_schema": true}"#).unwrap();
+        assert_eq!(read, SyncOptions { quota_share: 0.1, sweep_every: None, follow_schema: true });
+    }
+
+    #[test]
+    fn what_is_unknown_or_makes_no_sense_is_refused() {
+        for (json, says) in [
+            ("[]", "JSON object"),
+            (r#"{"quota": 1}"#, "no option \"quota\""),
+            (r#"{"quota_share": 0}"#, "above 0"),
+            (r#"{"quota_share": 2}"#, "above 0"),
+            (r#"{"follow_schema": "perhaps"}"#, "cannot be read"),
+        ] {
+            let error = SyncOptions::read(json).unwrap_err();
+            assert!(error.message().contains(says), "{json}: {}", error.message());
+            assert_eq!(error.kind(), Kind::BadOption);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The SQL of a synced table.
+//!
+//! Every name is quoted, every relation has its schema, so that no search path matters. Rows are compared by their
+//! bytes (`*<>`), so that a change that an equality passes over, like one of case under some collations, arrives too.
+//! <https://www.postgresql.org/docs/current/functions-comparisons.html#COMPOSITE-TYPE-COMPARISON>
+
+/// When a row was last known to be as the API has it.
+pub const SYNCED_AT: &str = "_synced_at";
+
+/// The name under which [`Names::insert_page`] and [`Names::update_page`] find what came from the API.
+const PAGE: &str = "sequin_page";
+
+/// Transition tables of the triggers.
+const BEFORE: &str = "sequin_before";
+const AFTER: &str = "sequin_after";
+
+/// A synced table and the foreign table that it follows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Names {
+    /// With its schema, quoted.
+    pub target: String,
+    /// Likewise.
+    pub source: String,
+    /// The column of the key, in both.
+    pub key: String,
+    /// The other columns that both have.
+    pub columns: Vec<String>,
+}
+
+/// A name as SQL has it.
+pub fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A name with its schema.
+pub fn qualified(schema: &str, name: &str) -> String {
+    format!("{}.{}", quote(schema), quote(name))
+}
+
+/// A new synced table with the columns of another.
+pub fn create_table(target: &str, like: &str, key: &str) -> String {
+    let key = quote(key);
+    format!("CREATE TABLE {target} (LIKE {like}, {SYNCED_AT} timestamptz NOT NULL, PRIMARY KEY ({key}))")
+}
+
+impl Names {
+    fn all(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.key).chain(&self.columns)
+    }
+
+    /// `"a", "b"`, each with `prefix` before it.
+    fn list(&self, prefix: &str) -> String {
+        let names: Vec<_> = self.all().map(|name| format!("{prefix}{}", quote(name))).collect();
+        names.join(", ")
+    }
+
+    /// The columns besides the key as one value.
+    fn row(&self, alias: &str) -> String {
+        let names: Vec<_> = self.columns.iter().map(|name| format!("{alias}.{}", quote(name))).collect();
+        format!("ROW({})::record", names.join(", "))
+    }
+
+    fn differ(&self, one: &str, other: &str) -> String {
+        format!("{} OPERATOR(pg_catalog.*<>) {}", self.row(one), self.row(other))
+    }
+
+    /// `"a" = x."a", …`, the key left out.
+    fn set_from(&self, alias: &str) -> String {
+        self.columns.iter().map(|name| format!("{0} = {alias}.{0}, ", quote(name))).collect()
+    }
+
+    pub fn triggers(&self) -> Vec<String> {
+        let target = &self.target;
+        let trigger =
+            |name: &str, when: &str| format!("CREATE TRIGGER {name} {when} EXECUTE FUNCTION sequin.write_through()");
+        vec![
+            trigger("sequin_lock", &format!("BEFORE INSERT OR UPDATE OR DELETE ON {target} FOR EACH STATEMENT")),
+            // Others of the same kind come first, by name, so that what they change is sent.
+            trigger("zzz_sequin_insert", &format!("BEFORE INSERT ON {target} FOR EACH ROW")),
+            trigger(
+                "sequin_update",
+                &format!(
+                    "AFTER UPDATE ON {target} REFERENCING OLD TABLE AS {BEFORE} NEW TABLE AS {AFTER} FOR EACH STATEMENT"
+                ),
+            ),
+            trigger(
+                "sequin_delete",
+                &format!("AFTER DELETE ON {target} REFERENCING OLD TABLE AS {BEFORE} FOR EACH STATEMENT"),
+            ),
+            trigger("sequin_truncate", &format!("BEFORE TRUNCATE ON {target} FOR EACH STATEMENT")),
+        ]
+    }
+
+    pub fn drop_triggers(&self) -> Vec<String> {
+        ["sequin_lock", "zzz_sequin_insert", "sequin_update", "sequin_delete", "sequin_truncate"]
+            .map(|name| format!("DROP TRIGGER IF EXISTS {name} ON {}", self.target))
+            .into()
+    }
+
+    /// Rows of the page that are not here are inserted. `$1`: when they were read. Returns nothing.
+    pub fn insert_page(&self) -> String {
+        let (target, key) = (&self.target, quote(&self.key));
+        format!(
+            "INSERT INTO {target} ({}, {SYNCED_AT}) SELECT {}, $1 FROM {PAGE} p \
+             WHERE NOT EXISTS (SELECT FROM {target} t WHERE t.{key} = p.{key}) ON CONFLICT ({key}) DO NOTHING",
+            self.list(""),
+            self.list("p."),
+        )
+    }
+
+    /// Rows that differ from the page, which was read at `$1`, become as it has them, unless they were written later or
+    /// are held by others. Returns how many differed, how many of them were written later, and how many were changed.
+    /// `touch`: those that are the same are marked as seen, if they were not since `$2`.
+    pub fn update_page(&self, touch: bool) -> String {
+        let (target, key) = (&self.target, quote(&self.key));
+        let (set, differ) = (self.set_from("p"), self.differ("t", "p"));
+        let seen = if touch { format!(" OR coalesce(t.{SYNCED_AT}, '-infinity') < $2") } else { String::new() };
+        format!(
+            "WITH stale AS MATERIALIZED (SELECT t.{key} AS key, {differ} AS differs, t.{SYNCED_AT} > $1 AS later FROM {PAGE} p \
+             JOIN {target} t ON t.{key} = p.{key} WHERE {differ}{seen}), \
+             free AS MATERIALIZED (SELECT t.{key} AS key FROM {target} t WHERE t.{key} IN (SELECT key FROM stale) \
+             AND coalesce(t.{SYNCED_AT}, '-infinity') <= $1 FOR NO KEY UPDATE SKIP LOCKED), \
+             done AS (UPDATE {target} t SET {set}{SYNCED_AT} = $1 FROM {PAGE} p, stale s \
+             WHERE t.{key} = p.{key} AND s.key = p.{key} AND p.{key} IN (SELECT key FROM free) RETURNING s.differs) \
+             SELECT (SELECT count(*) FROM stale WHERE differs), (SELECT count(*) FROM stale WHERE differs AND later), \
+             (SELECT count(*) FROM done WHERE differs)"
+        )
+    }
+
+    /// Rows with these keys (`$2`), which were gone at `$1`, are deleted, unless they were written later or are held by
+    /// others. Returns how many there were, how many of them were written later, and how many were deleted.
+    pub fn delete_gone(&self) -> String {
+        let (target, key) = (&self.target, quote(&self.key));
+        format!(
+            "WITH here AS MATERIALIZED (SELECT t.{SYNCED_AT} > $1 AS later FROM {target} t WHERE t.{key} = ANY ($2)), \
+             free AS MATERIALIZED (SELECT t.{key} AS key FROM {target} t WHERE t.{key} = ANY ($2) \
+             AND coalesce(t.{SYNCED_AT}, '-infinity') <= $1 FOR UPDATE SKIP LOCKED), \
+             done AS (DELETE FROM {target} t WHERE t.{key} IN (SELECT key FROM free) RETURNING 1) \
+             SELECT (SELECT count(*) FROM here), (SELECT count(*) FROM here WHERE later), (SELECT count(*) FROM done)"
+        )
+    }
+
+    /// The keys of rows that were not known to be as the API has them since `$1`.
+    pub fn unseen(&self) -> String {
+        format!("SELECT {} FROM {} WHERE coalesce({SYNCED_AT}, '-infinity') < $1", quote(&self.key), self.target)
+    }
+
+    /// Whether there is a row with the key `$1`.
+    pub fn is_here(&self) -> String {
+        format!("SELECT FROM {} WHERE {} = $1", self.target, quote(&self.key))
+    }
+
+    /// Creates a record of the columns at these places of `columns`, which are `$1`, `$2`, …; returns the key and all
+    /// columns.
+    pub fn create(&self, given: &[usize]) -> String {
+        let names: Vec<_> = given.iter().map(|at| quote(&self.columns[*at])).collect();
+        let values: Vec<_> = (1..=given.len()).map(|at| format!("${at}")).collect();
+        let row = match given {
+            [] => "DEFAULT VALUES".to_owned(),
+            _ => format!("({}) VALUES ({})", names.join(", "), values.join(", ")),
+        };
+        format!("INSERT INTO {} {row} RETURNING {}", self.source, self.list(""))
+    }
+
+    /// What an UPDATE did: how many rows have another key, and for each column whether it changed anywhere.
+    pub fn changed_columns(&self) -> String {
+        let key = quote(&self.key);
+        let differs: String = self
+            .columns
+            .iter()
+            .map(|name| {
+                let name = quote(name);
+                format!(
+                    ", coalesce(bool_or(ROW(b.{name})::record OPERATOR(pg_catalog.*<>) ROW(a.{name})::record), false)"
+                )
+            })
+            .collect();
+        format!(
+            "SELECT count(*) FILTER (WHERE b.{key} IS NULL){differs} FROM {AFTER} a LEFT JOIN {BEFORE} b ON b.{key} = a.{key}"
+        )
+    }
+
+    /// Sends what an UPDATE changed in the columns at these places, and keeps what the API answers. Returns how many
+    /// rows changed, and how many records the API has changed.
+    pub fn send_update(&self, changed: &[usize]) -> String {
+        let (target, source, key) = (&self.target, &self.source, quote(&self.key));
+        let names: Vec<_> = changed.iter().map(|at| quote(&self.columns[*at])).collect();
+        let differs: Vec<_> = names
+            .iter()
+            .map(|name| format!("ROW(b.{name})::record OPERATOR(pg_catalog.*<>) ROW(a.{name})::record"))
+            .collect();
+        let set: Vec<_> = names
+            .iter()
+            .zip(&differs)
+            .map(|(name, differs)| format!("{name} = CASE WHEN {differs} THEN a.{name} ELSE s.{name} END"))
+            .collect();
+        format!(
+            "WITH changed AS MATERIALIZED (SELECT a.{key} AS key FROM {AFTER} a JOIN {BEFORE} b ON b.{key} = a.{key} WHERE {}), \
+             sent AS (UPDATE {source} s SET {} FROM {AFTER} a JOIN {BEFORE} b ON b.{key} = a.{key} \
+             WHERE s.{key} = a.{key} AND s.{key} = ANY (ARRAY(SELECT key FROM changed)) RETURNING {}), \
+             kept AS (UPDATE {target} t SET {}{SYNCED_AT} = clock_timestamp() FROM sent p WHERE t.{key} = p.{key}) \
+             SELECT (SELECT count(*) FROM changed), (SELECT count(*) FROM sent)",
+            differs.join(" OR "),
+            set.join(", "),
+            self.list("s."),
+            self.set_from("p"),
+        )
+    }
+
+    /// Deletes at the API what a DELETE deleted here.
+    pub fn send_delete(&self) -> String {
+        let (source, key) = (&self.source, quote(&self.key));
+        format!("DELETE FROM {source} WHERE {key} = ANY (ARRAY(SELECT {key} FROM {BEFORE}))")
+    }
+
+    /// Remembers that a DELETE deleted these records of table `$1`.
+    pub fn note_deleted(&self) -> String {
+        let key = quote(&self.key);
+        format!("INSERT INTO sequin.sync_deleted SELECT $1, {key}, clock_timestamp() FROM {BEFORE}")
+    }
+}
