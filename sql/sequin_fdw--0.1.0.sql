@@ -98,7 +98,8 @@ CREATE TABLE sync_deleted (target regclass NOT NULL, key text NOT NULL, at times
 
 CREATE INDEX ON sync_deleted (target, at);
 
-SELECT pg_extension_config_dump('sync', ''), pg_extension_config_dump('sync_deleted', '');
+SELECT pg_extension_config_dump('sync', '');
+SELECT pg_extension_config_dump('sync_deleted', '');
 
 CREATE FUNCTION wake_worker() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'sequin_wake_worker';

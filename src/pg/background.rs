@@ -18,8 +18,12 @@ use crate::error::Result;
 /// How often the launcher looks for new databases, and for workers that have died.
 const NAP: Duration = Duration::from_secs(5);
 
-/// How soon a worker that died is started again, and how often one that cannot be started is tried.
-const PATIENCE: i64 = 5_000_000;
+/// The least time, in microseconds, between two starts of a worker: for whoever has died, and while one is on its way.
+const AFTER_DEATH: i64 = 5_000_000;
+const ON_ITS_WAY: i64 = 500_000;
+
+/// How soon to look again if a worker is not to be started yet.
+const SOON: Duration = Duration::from_millis(100);
 
 /// Registers the launcher, if the postmaster is what loads the library. It starts when the server is no standby (any
 /// more).
@@ -140,15 +144,16 @@ pub unsafe extern "C-unwind" fn sequin_launcher(_argument: Datum) {
     let mut started: HashMap<Oid, i64> = HashMap::new();
     loop {
         serve_signals();
+        let mut nap = NAP;
         match transaction(databases) {
             Ok(databases) => {
                 started.retain(|database, _| databases.contains(database));
                 let time = synced::now();
-                for database in registry::to_start(&databases, |database| started.contains_key(&database)) {
-                    if started.get(&database).is_some_and(|at| at + PATIENCE > time) {
-                        continue;
-                    }
-                    if start_worker(database) {
+                for (database, died) in registry::to_start(&databases, |database| started.contains_key(&database)) {
+                    let least = if died { AFTER_DEATH } else { ON_ITS_WAY };
+                    if started.get(&database).is_some_and(|at| at + least > time) {
+                        nap = SOON;
+                    } else if start_worker(database) {
                         started.insert(database, time);
                     } else {
                         pgrx::log!("sequin_fdw: no worker could be started; max_worker_processes may be too low");
@@ -158,7 +163,7 @@ pub unsafe extern "C-unwind" fn sequin_launcher(_argument: Datum) {
             }
             Err(failure) => pgrx::log!("sequin_fdw launcher: {}", failure.text),
         }
-        sleep(NAP);
+        sleep(nap);
     }
 }
 

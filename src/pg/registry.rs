@@ -127,8 +127,9 @@ pub fn wake(database: Oid) {
     set_latch(sleeper);
 }
 
-/// Databases whose worker is not running and is to be started now, of these. The rest of the memory is let go of.
-pub fn to_start(databases: &[Oid], known: impl Fn(Oid) -> bool) -> Vec<Oid> {
+/// Databases whose worker is not running and is to be started, of these, and whether it has died. The rest of the memory
+/// is let go of. `known`: those that were looked into before.
+pub fn to_start(databases: &[Oid], known: impl Fn(Oid) -> bool) -> Vec<(Oid, bool)> {
     let mut registry = REGISTRY.exclusive();
     for entry in &mut registry.entries {
         if entry.database != 0 && !databases.iter().any(|database| database.to_u32() == entry.database) {
@@ -143,8 +144,7 @@ pub fn to_start(databases: &[Oid], known: impl Fn(Oid) -> bool) -> Vec<Oid> {
         let died = entry.worker != 0 && !alive(entry.worker);
         let runs = entry.worker != 0 && !died;
         if !runs && entry.quiet_until <= time && (died || entry.wanted || !known(*database)) {
-            entry.worker = 0;
-            start.push(*database);
+            start.push((*database, died));
         }
     }
     start

@@ -82,7 +82,8 @@ impl Lock {
             // Core locks the relation itself in another way, and its columns not at all.
             locktag_field4: self as u16,
             locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+            // As advisory locks: those of a session outlive an abort.
+            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
         }
     }
 

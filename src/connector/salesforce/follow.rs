@@ -148,7 +148,8 @@ fn one(
 /// The field of the records' ids, and its place. A table written by hand may leave its type out.
 fn key(followed: &Followed) -> Result<(usize, Field)> {
     let at = followed.fields.iter().position(|field| field.key);
-    at.map(|at| (at, Field { remote_type: "id".to_owned(), ..followed.fields[at].clone() }))
+    let field = |at: usize| Field { remote_type: "id".to_owned(), capabilities: usable(), ..followed.fields[at].clone() };
+    at.map(|at| (at, field(at)))
         .ok_or_else(|| Error::new(Kind::Internal, "an object without a key is followed"))
 }
 
@@ -159,8 +160,13 @@ fn system(name: String, ty: Type, remote_type: &str) -> Field {
         remote_type: remote_type.to_owned(),
         key: false,
         references: None,
-        capabilities: Capabilities::default(),
+        capabilities: usable(),
     }
+}
+
+/// What all records' own fields can.
+fn usable() -> Capabilities {
+    Capabilities { filter: true, sort: true, ..Capabilities::default() }
 }
 
 fn compare(field: &Field, op: Comparison, value: Value) -> Predicate {
