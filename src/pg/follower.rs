@@ -160,7 +160,9 @@ impl Follower {
         let fill = (!self.synced.state.filled).then_some(self.sweep_began);
         let mut kept = self.piece.keep(&self.synced, self.began, fill, wait)?;
         if self.ended && !kept.held && self.task == Task::Sweep {
-            self.seen.extend(self.piece.keys().map(str::to_owned));
+            if fill.is_none() {
+                self.seen.extend(std::mem::take(&mut self.piece).into_keys());
+            }
             let unseen = merge::delete_unseen(&self.synced, self.sweep_began, &self.seen, wait)?;
             kept.changed += unseen.changed;
             kept.held = unseen.held;

@@ -10,7 +10,7 @@ use pgrx::{AnyArray, AnyElement, IntoDatum, PgBox, name, pg_extern, pg_sys};
 use super::call::call;
 use super::error::or_raise;
 use super::upsert::upsert;
-use super::{catalog, datum, handler, ledger, memory, session, sync};
+use super::{catalog, datum, handler, ledger, memory, merge, session, sync};
 use crate::error::{Error, Kind};
 use crate::options::{Place, validate};
 use crate::value::Value;
@@ -141,6 +141,12 @@ fn sequin_call(
     let headers = answer.headers.into_iter().map(|(name, value)| (name, value.into()));
     let headers = serde_json::Value::Object(headers.collect()).to_string();
     TableIterator::once((answer.status.into(), Jsonb(headers), answer.body.map(Jsonb)))
+}
+
+/// See [`super::merge`].
+#[pg_extern]
+fn sequin_merging() -> bool {
+    merge::is_ours()
 }
 
 /// See [`super::sync`].

@@ -6,15 +6,13 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use pgrx::{PgMemoryContexts, PgRelation, pg_sys};
+use pgrx::{PgRelation, pg_sys};
 
-use super::executor::Slot;
-use super::memory;
 use super::role::ActingAs;
-use super::row_maker::RowMaker;
 use super::spi::{Rows, Spi, moment_arg, oid_arg, text_arg, texts_arg};
+use super::supply::{self, Supply};
 use super::synced::{Lock, Synced, as_keeper, title};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::query::delta::Delta;
 use crate::query::page::{Page, Weigh};
 
@@ -22,12 +20,6 @@ thread_local! {
     /// Whether what is written to synced tables comes from the API itself.
     static OURS: Cell<bool> = const { Cell::new(false) };
 }
-
-/// Memory for rows on their way, in kB; more goes to disk.
-const STORE_KB: i32 = 64 << 10;
-
-/// Rows made before their memory is let go of.
-const CHUNK: usize = 256;
 
 /// Whether what is being written to synced tables comes from the API itself, so that it is not to be sent there.
 pub fn is_ours() -> bool {
@@ -53,15 +45,18 @@ impl Drop for Ours {
 #[derive(Default)]
 pub struct Piece {
     pages: Vec<Page>,
-    /// By key the last word on a record.
-    records: HashMap<String, Fate>,
+    /// For each page the keys of the records that were gone when it was made.
+    gone: Vec<Vec<String>>,
+    /// By key the last word on a record, of so many pages.
+    fates: HashMap<String, Fate>,
+    indexed: usize,
     weight: usize,
     rows: usize,
     /// Where to go on once this is kept.
     pub position: Option<serde_json::Value>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// Which page, which record of it.
     Here(usize, usize),
@@ -84,17 +79,26 @@ impl Piece {
     pub fn add(&mut self, delta: Delta) {
         self.weight += delta.weight();
         self.rows += delta.rows();
-        let page = self.pages.len();
-        for row in 0..delta.records.rows() {
-            self.records.insert(delta.records.value(row, 0).to_input(), Fate::Here(page, row));
-        }
-        for key in delta.gone {
-            self.records.insert(key, Fate::Gone);
-        }
         self.pages.push(delta.records);
+        self.gone.push(delta.gone);
         if delta.position.is_some() {
             self.position = delta.position;
         }
+    }
+
+    /// Finds the last word on each record. Most pieces of a filling do without.
+    fn index(&mut self) -> &HashMap<String, Fate> {
+        for at in self.indexed..self.pages.len() {
+            let page = &self.pages[at];
+            for row in 0..page.rows() {
+                self.fates.insert(page.value(row, 0).to_input(), Fate::Here(at, row));
+            }
+            for key in &self.gone[at] {
+                self.fates.insert(key.clone(), Fate::Gone);
+            }
+        }
+        self.indexed = self.pages.len();
+        &self.fates
     }
 
     /// In bytes.
@@ -106,17 +110,15 @@ impl Piece {
         self.rows
     }
 
-    pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.records.keys().map(String::as_str)
-    }
-
-    pub fn into_keys(self) -> impl Iterator<Item = String> {
-        self.records.into_keys()
+    /// The keys of all records.
+    pub fn into_keys(mut self) -> impl Iterator<Item = String> {
+        self.index();
+        self.fates.into_keys()
     }
 
     /// The keys of records that the API said are deleted.
     pub fn gone(&self) -> impl Iterator<Item = &str> {
-        self.records.iter().filter(|(_, fate)| **fate == Fate::Gone).map(|(key, _)| key.as_str())
+        self.gone.iter().flatten().map(String::as_str)
     }
 
     /// Puts the piece, which was read from the moment `began` on, into the table, within the caller's transaction.
@@ -128,43 +130,66 @@ impl Piece {
         let alone = lock_alone(synced, wait);
         let mut kept = Kept { held: !alone, ..Kept::default() };
         self.forget_deleted(synced, began)?;
-        let mut here: Vec<(usize, usize)> = Vec::with_capacity(self.records.len());
-        let mut gone = Vec::new();
-        for (key, fate) in &self.records {
-            match fate {
-                Fate::Here(page, row) => here.push((*page, *row)),
-                Fate::Gone => gone.push(key.as_str()),
-            }
+        if fill.is_none() {
+            self.keep_last_words();
         }
-        here.sort_unstable();
+        let here: usize = self.pages.iter().map(Page::rows).sum();
+        let gone: Vec<_> = self.gone().map(str::to_owned).collect();
         let _owner = ActingAs::role(synced.owner);
         let _ours = Ours::begin();
         let spi = Spi::connect()?;
         prefer_index(&spi)?;
-        if !here.is_empty() {
-            let store = Store::of(synced, &mut self.pages, &here)?;
-            // SAFETY: the store lives until the end of this block, and so longer than what is run here.
-            unsafe { spi.register(PAGE, store.0, synced.source.oid, here.len())? };
-            let began_arg = moment_arg(began);
-            let mut inserted = 0;
-            if alone {
-                inserted = spi.run(&synced.names.insert_page(), &[began_arg])?.processed;
-            }
-            if inserted < here.len() as u64 {
-                let args: &[_] = match fill {
-                    Some(since) => &[began_arg, moment_arg(since)],
-                    None => &[began_arg],
-                };
-                let done = spi.run(&synced.names.update_page(fill.is_some()), args)?;
-                kept.note(&done);
-            }
-            kept.changed += inserted;
+        if here > 0 {
+            let (table, fields) = (synced.source.oid, synced.followed.fields.clone());
+            let supply = Supply { table, fields, pages: std::mem::take(&mut self.pages) };
+            let (changed, pages) = supply::with(supply, || {
+                let began = moment_arg(began);
+                let mut inserted = 0;
+                if alone {
+                    let look = fill.is_none() || has_other_triggers(synced.target);
+                    inserted = spi.run_kept(&synced.names.insert_new(look), &[began])?.processed;
+                }
+                if inserted < here as u64 {
+                    let args: &[_] = match fill {
+                        Some(since) => &[began, moment_arg(since)],
+                        None => &[began],
+                    };
+                    kept.note(&spi.run_kept(&synced.names.update_changed(fill.is_some()), args)?);
+                }
+                kept.changed += inserted;
+                Ok(())
+            });
+            self.pages = pages;
+            changed?;
         }
         if alone && !gone.is_empty() {
-            let done = spi.run(&synced.names.delete_gone(), &[moment_arg(began), texts_arg(gone)])?;
+            let done =
+                spi.run(&synced.names.delete_gone(), &[moment_arg(began), texts_arg(gone.iter().map(String::as_str))])?;
             kept.note(&done);
         }
         Ok(kept)
+    }
+
+    /// Leaves out of the pages what is not the last word on a record.
+    fn keep_last_words(&mut self) {
+        self.index();
+        let fates = std::mem::take(&mut self.fates);
+        self.retain(|key, here| fates.get(key) == Some(&here));
+        for gone in &mut self.gone {
+            gone.retain(|key| fates.get(key) == Some(&Fate::Gone));
+        }
+    }
+
+    /// Leaves out the records that `keep` refuses; where the others stand is to be found out anew.
+    fn retain(&mut self, mut keep: impl FnMut(&str, Fate) -> bool) {
+        for (at, page) in self.pages.iter_mut().enumerate() {
+            let mut row = 0;
+            page.retain(|cells, store| {
+                row += 1;
+                keep(&store.value(cells[0]).to_input(), Fate::Here(at, row - 1))
+            });
+        }
+        (self.fates, self.indexed) = (HashMap::new(), 0);
     }
 
     /// Leaves out the records that users deleted after the piece was read.
@@ -172,9 +197,10 @@ impl Piece {
         let _keeper = as_keeper()?;
         let spi = Spi::connect()?;
         let sql = "SELECT key FROM sequin.sync_deleted WHERE target = $1 AND at >= $2";
-        let deleted = spi.run(sql, &[oid_arg(synced.target), moment_arg(began)])?;
-        for key in (0..deleted.len()).filter_map(|row| deleted.text(row, 1)) {
-            self.records.remove(&key);
+        let deleted = spi.run_kept(sql, &[oid_arg(synced.target), moment_arg(began)])?;
+        let deleted: HashSet<_> = (0..deleted.len()).filter_map(|row| deleted.text(row, 1)).collect();
+        if !deleted.is_empty() {
+            self.retain(|key, _| !deleted.contains(key));
         }
         Ok(())
     }
@@ -189,8 +215,6 @@ impl Kept {
         self.held |= differed > later + changed;
     }
 }
-
-const PAGE: &std::ffi::CStr = c"sequin_page";
 
 /// Deletes the rows that a sweep, which began at a moment, has not seen. False if somebody writes to the table.
 pub fn delete_unseen(synced: &Synced, began: i64, seen: &HashSet<String>, wait: bool) -> Result<Kept> {
@@ -218,10 +242,11 @@ pub fn note_deleted(synced: &Synced, keys: &[&str], oldest: i64) -> Result<()> {
     let _keeper = as_keeper()?;
     let spi = Spi::connect()?;
     let target = oid_arg(synced.target);
-    spi.run("DELETE FROM sequin.sync_deleted WHERE target = $1 AND at < $2", &[target, moment_arg(oldest)])?;
+    let forget = "DELETE FROM sequin.sync_deleted WHERE target = $1 AND at < $2";
+    spi.run_kept(forget, &[target, moment_arg(oldest)])?;
     if !keys.is_empty() {
         let sql = "INSERT INTO sequin.sync_deleted SELECT $1, key, clock_timestamp() FROM unnest($2) AS key";
-        spi.run(sql, &[target, texts_arg(keys.iter().copied())])?;
+        spi.run_kept(sql, &[target, texts_arg(keys.iter().copied())])?;
     }
     Ok(())
 }
@@ -230,7 +255,7 @@ pub fn note_deleted(synced: &Synced, keys: &[&str], oldest: i64) -> Result<()> {
 pub fn notify(synced: &Synced, changed: u64) -> Result<()> {
     let payload = serde_json::json!({ "target": title(synced.target), "changed": changed }).to_string();
     let spi = Spi::connect()?;
-    spi.run("SELECT pg_catalog.pg_notify('sequin_sync', $1)", &[text_arg(Some(&payload))])?;
+    spi.run_kept("SELECT pg_catalog.pg_notify('sequin_sync', $1)", &[text_arg(Some(&payload))])?;
     Ok(())
 }
 
@@ -241,60 +266,26 @@ fn lock_alone(synced: &Synced, wait: bool) -> bool {
     wait || Lock::Writing.try_take(synced.target)
 }
 
+/// Whether a table has row triggers before INSERT besides our own.
+fn has_other_triggers(table: pg_sys::Oid) -> bool {
+    // SAFETY: the table is locked.
+    let relation = unsafe { PgRelation::open(table) };
+    // SAFETY: an open relation's own triggers, or null.
+    let Some(triggers) = (unsafe { (*relation.as_ptr()).trigdesc.as_ref() }) else { return false };
+    let count = usize::try_from(triggers.numtriggers).unwrap_or(0);
+    // SAFETY: as many as are said.
+    let triggers = unsafe { std::slice::from_raw_parts(triggers.triggers, count) };
+    let kind = (pg_sys::TRIGGER_TYPE_ROW | pg_sys::TRIGGER_TYPE_BEFORE | pg_sys::TRIGGER_TYPE_INSERT) as i16;
+    triggers.iter().filter(|trigger| trigger.tgtype & kind == kind).count() > 1
+}
+
 /// A page is small beside the table, whatever the planner knows of the two.
 fn prefer_index(spi: &Spi) -> Result<()> {
-    spi.run(
+    // What stands last in cost would have it compiled.
+    spi.run_kept(
         "SELECT pg_catalog.set_config(name, 'off', true) FROM \
-         pg_catalog.unnest(ARRAY['enable_hashjoin', 'enable_mergejoin', 'enable_seqscan']) AS name",
+         pg_catalog.unnest(ARRAY['enable_hashjoin', 'enable_mergejoin', 'enable_seqscan', 'jit']) AS name",
         &[],
     )?;
     Ok(())
-}
-
-/// Rows in a tuple store of Postgres's.
-struct Store(*mut pg_sys::Tuplestorestate);
-
-impl Store {
-    /// Of these records of the pages, as rows of the foreign table.
-    fn of(synced: &Synced, pages: &mut [Page], records: &[(usize, usize)]) -> Result<Store> {
-        // SAFETY: the foreign table is locked.
-        let source = unsafe { PgRelation::open(synced.source.oid) };
-        // SAFETY: a store in the current memory context; it is freed with it, or when dropped.
-        let store = Store(unsafe { pg_sys::tuplestore_begin_heap(false, false, STORE_KB) });
-        // SAFETY: a row type that lives as long as the relation is open.
-        let raw = unsafe { pg_sys::MakeSingleTupleTableSlot(source.tuple_desc().as_ptr(), &pg_sys::TTSOpsVirtual) };
-        // SAFETY: it was just made, and is dropped below.
-        let Some(mut slot) = (unsafe { Slot::new(raw) }) else {
-            return Err(Error::new(Kind::Internal, "no slot for rows"));
-        };
-        let mut rows = RowMaker::new(&synced.source, &synced.followed.fields, &synced.outputs);
-        let mut memory = PgMemoryContexts::new("sequin_fdw rows");
-        for chunk in records.chunks(CHUNK) {
-            // SAFETY: a context of our own; nothing of it is used after the reset.
-            unsafe {
-                memory::within(memory.value(), || {
-                    for (page, row) in chunk {
-                        slot.clear();
-                        rows.fill(&mut pages[*page], *row, &mut slot).map_err(|error| synced.source.locate(error))?;
-                        pg_sys::tuplestore_puttupleslot(store.0, raw);
-                    }
-                    slot.clear();
-                    Ok::<_, Error>(())
-                })?;
-                memory.reset();
-            }
-        }
-        // SAFETY: the slot is not used any more.
-        unsafe { pg_sys::ExecDropSingleTupleTableSlot(raw) };
-        Ok(store)
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: made by `of`, and used by nobody any more.
-            unsafe { pg_sys::tuplestore_end(self.0) };
-        }
-    }
 }

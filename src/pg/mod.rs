@@ -45,6 +45,7 @@ mod session;
 pub mod settings;
 mod source;
 mod spi;
+mod supply;
 mod sync;
 mod synced;
 mod token_file;

@@ -13,6 +13,7 @@ use super::executor::{Expression, ScanNode, Slot};
 use super::row_maker::RowMaker;
 use super::scan_plan::ScanPlan;
 use super::session::{Answers, Remote};
+use super::supply;
 use crate::error::{Kind, Result};
 use crate::http::meter::{Counts, Meter};
 use crate::query::ask::Grouping;
@@ -36,6 +37,8 @@ pub struct Scan {
     finished: bool,
     /// Whether the API has declined, and the plan below makes the rows.
     declined: bool,
+    /// Whether the records were at hand.
+    supplied: bool,
     held: Held,
     /// The next row: which page, which record of it.
     page: usize,
@@ -78,7 +81,16 @@ impl Scan {
     /// As [`Scan::new`], of a plan that is part of another.
     pub fn of(plan: ScanPlan, args: Vec<Expression>, node: ScanNode<'_>, room: usize) -> Result<Scan> {
         let table = Table::read(plan.table.into())?;
-        let rows = RowMaker::new(&table, &plan.read.fields, &plan.outputs);
+        let mut held = Held::new(room);
+        let supply = supply::take(table.oid);
+        let supplied = supply.is_some();
+        let rows = match supply {
+            Some((fields, pages)) => {
+                held.pages = pages;
+                RowMaker::new(&table, &fields, &plan.outputs_of(&fields)?)
+            }
+            None => RowMaker::new(&table, &plan.read.fields, &plan.outputs),
+        };
         Ok(Scan {
             plan,
             table,
@@ -87,10 +99,11 @@ impl Scan {
             args,
             meter: Arc::default(),
             answers: None,
-            started: false,
-            finished: false,
+            started: supplied,
+            finished: supplied,
             declined: false,
-            held: Held::new(room),
+            supplied,
+            held,
             page: 0,
             row: 0,
         })
@@ -214,7 +227,7 @@ impl Scan {
 
     /// Begins anew: with what is held if that is the beginning and nothing changed, else by asking again.
     pub fn rewind(&mut self, parameters_changed: bool) {
-        if parameters_changed || !self.held.whole {
+        if !self.supplied && (parameters_changed || !self.held.whole) {
             self.answers = None;
             self.started = false;
             self.finished = false;
@@ -228,6 +241,9 @@ impl Scan {
     /// Lets go of what is under way and of the pages; the rest goes with the executor's memory.
     pub fn end(&mut self) {
         self.answers = None;
+        if std::mem::take(&mut self.supplied) {
+            supply::give_back(std::mem::take(&mut self.held.pages));
+        }
         self.held = Held::new(0);
     }
 

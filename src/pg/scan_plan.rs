@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::executor::ScanNode;
 use super::plan_text;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::query::ask::Read;
+use crate::schema::Field;
 
 /// A foreign scan as the plan carries it; the expressions that [`Operand::Arg`] counts travel beside it in
 /// `fdw_exprs`, where Postgres keeps them up to date.
@@ -37,6 +38,17 @@ impl ScanPlan {
     pub fn of(node: ScanNode<'_>) -> Result<ScanPlan> {
         // SAFETY: the planner made the list so.
         unsafe { plan_text::from_list(node.private()) }
+    }
+
+    /// The outputs, of records whose cells are these.
+    pub fn outputs_of(&self, fields: &[Field]) -> Result<Vec<Output>> {
+        let cell = |cell: usize| {
+            let wanted = &self.read.fields[cell].name;
+            fields.iter().position(|field| field.name == *wanted)
+        };
+        let output = |output: &Output| Some(Output { cell: cell(output.cell)?, ..*output });
+        let outputs: Option<Vec<_>> = self.outputs.iter().map(output).collect();
+        outputs.ok_or_else(|| Error::new(Kind::Internal, "a field is missing from the records at hand"))
     }
 
     /// The cell that shows an attribute.

@@ -1,13 +1,19 @@
 //! SQL of our own, run by Postgres's server programming interface.
 //! <https://www.postgresql.org/docs/current/spi.html>
 
-use std::ffi::{CStr, c_char, c_int};
-use std::ptr;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::{c_char, c_int};
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::memory::{c_text, palloc, text, text_datum};
+use super::memory::{c_text, text, text_datum};
 use crate::error::{Error, Kind, Result};
+
+thread_local! {
+    /// Plans of statements that are run again and again.
+    static PLANS: RefCell<HashMap<String, pg_sys::SPIPlanPtr>> = RefCell::default();
+}
 
 /// A connection to Postgres's own executor; closed when dropped.
 pub struct Spi(());
@@ -57,45 +63,38 @@ impl Spi {
         Ok(Spi(()))
     }
 
+    /// Runs one statement, and keeps its plan for the rest of the session. For those of which there are few.
+    pub fn run_kept(&self, sql: &str, args: &[Arg]) -> Result<Rows> {
+        let plan = match PLANS.with_borrow(|plans| plans.get(sql).copied()) {
+            Some(plan) => plan,
+            None => {
+                let mut types: Vec<Oid> = args.iter().map(|(ty, _)| *ty).collect();
+                // SAFETY: a NUL-terminated text, and as many types as are said.
+                let plan = unsafe { pg_sys::SPI_prepare(c_text(sql), args.len() as c_int, types.as_mut_ptr()) };
+                // SAFETY: null, or a plan that was just made.
+                if plan.is_null() || unsafe { pg_sys::SPI_keepplan(plan) } != 0 {
+                    return Err(Error::new(Kind::Internal, "a statement could not be prepared"));
+                }
+                PLANS.with_borrow_mut(|plans| plans.insert(sql.to_owned(), plan));
+                plan
+            }
+        };
+        let (mut values, nulls) = values(args);
+        // SAFETY: a plan that is kept, and as many values and flags as it has parameters.
+        let done = unsafe { pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr(), false, 0) };
+        Rows::of(done)
+    }
+
     /// Runs one statement.
     pub fn run(&self, sql: &str, args: &[Arg]) -> Result<Rows> {
         let mut types: Vec<Oid> = args.iter().map(|(ty, _)| *ty).collect();
-        let mut values: Vec<Datum> = args.iter().map(|(_, value)| value.unwrap_or(Datum::from(0))).collect();
-        let nulls: Vec<_> = args.iter().map(|(_, value)| null_flag(value.is_none())).collect();
+        let (mut values, nulls) = values(args);
         let (count, sql) = (args.len() as c_int, c_text(sql));
         // SAFETY: a NUL-terminated text, and as many types, values and flags as are said.
         let done = unsafe {
             pg_sys::SPI_execute_with_args(sql, count, types.as_mut_ptr(), values.as_mut_ptr(), nulls.as_ptr(), false, 0)
         };
-        checked("a statement", done)?;
-        // SAFETY: globals of the one thread that runs Postgres code, set by the call above.
-        Ok(unsafe { Rows { processed: pg_sys::SPI_processed, table: pg_sys::SPI_tuptable } })
-    }
-
-    /// Makes rows known under a name to the statements that follow: those of a tuple store whose rows are of the type
-    /// of `relation`, about `rows` of them.
-    ///
-    /// # Safety
-    /// The store must last as long as the connection, and hold such rows.
-    pub unsafe fn register(
-        &self,
-        name: &CStr,
-        store: *mut pg_sys::Tuplestorestate,
-        relation: Oid,
-        rows: usize,
-    ) -> Result<()> {
-        let known = palloc(pg_sys::EphemeralNamedRelationData {
-            md: pg_sys::EphemeralNamedRelationMetadataData {
-                name: name.as_ptr().cast_mut(),
-                reliddesc: relation,
-                tupdesc: ptr::null_mut(),
-                enrtype: pg_sys::EphemeralNameRelationType::ENR_NAMED_TUPLESTORE,
-                enrtuples: rows as f64,
-            },
-            reldata: store.cast(),
-        });
-        // SAFETY: in memory of the caller's, which outlives the connection.
-        checked("a relation", unsafe { pg_sys::SPI_register_relation(known) })
+        Rows::of(done)
     }
 
     /// Makes a trigger's transition tables known.
@@ -119,6 +118,13 @@ impl Drop for Spi {
 }
 
 impl Rows {
+    /// Of the statement that has just been run.
+    fn of(code: c_int) -> Result<Rows> {
+        checked("a statement", code)?;
+        // SAFETY: globals of the one thread that runs Postgres code.
+        Ok(unsafe { Rows { processed: pg_sys::SPI_processed, table: pg_sys::SPI_tuptable } })
+    }
+
     pub fn len(&self) -> usize {
         // SAFETY: null, or the table of a connection that is open.
         unsafe { self.table.as_ref() }.map_or(0, |table| table.numvals as usize)
@@ -157,6 +163,10 @@ impl Rows {
         // SAFETY: the table has as many rows as it says.
         (row < self.len()).then(|| (table, unsafe { *table.vals.add(row) }))
     }
+}
+
+fn values(args: &[Arg]) -> (Vec<Datum>, Vec<c_char>) {
+    args.iter().map(|(_, value)| (value.unwrap_or(Datum::from(0)), null_flag(value.is_none()))).unzip()
 }
 
 fn checked(what: &str, code: c_int) -> Result<()> {

@@ -9,7 +9,6 @@ use serde_json::Value as Json;
 use super::catalog::{self, Table};
 use super::memory::{c_text, text};
 use super::role::ActingAs;
-use super::scan_plan::Output;
 use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg};
 use crate::error::{Error, Kind, Result};
 use crate::query::delta::Followed;
@@ -34,8 +33,6 @@ pub struct Synced {
     pub source: Table,
     pub names: Names,
     pub followed: Followed,
-    /// Rows of the foreign table's type.
-    pub outputs: Vec<Output>,
     /// The places in the synced table of the key and the columns of `names`, and their types.
     pub places: Vec<(i16, Oid)>,
     pub options: SyncOptions,
@@ -209,24 +206,16 @@ pub fn shared(source: &Table, target: &[(i16, String, Oid, bool)]) -> Result<Vec
     Ok(shared)
 }
 
-const COLUMNS: &str = "s.source::oid, extract(epoch FROM s.every), s.options, s.feed, s.since, s.filled, \
-    MOMENT(s.sweep_began), s.sweep_position, s.sweep_read, MOMENT(s.swept_at), s.expected, MOMENT(s.current_at), \
-    MOMENT(s.changed_at), s.requests, s.tokens, MOMENT(s.tokens_at), s.failures, s.error, s.note, MOMENT(s.next_try), \
-    extract(epoch FROM (s.options->>'sweep_every')::interval), s.options ? 'sweep_every'";
+/// Everything of a row. Moments come as they are.
+const READ: &str = "SELECT source::oid, extract(epoch FROM every), options, feed, since, filled, sweep_began, \
+    sweep_position, sweep_read, swept_at, expected, current_at, changed_at, requests, tokens, tokens_at, failures, error, \
+    note, next_try, extract(epoch FROM (options->>'sweep_every')::interval), options ? 'sweep_every' \
+    FROM sequin.sync WHERE target = $1";
 
-/// `COLUMNS` with moments in Postgres's own count.
-fn columns_sql() -> String {
-    let mut sql = String::new();
-    for (at, part) in COLUMNS.split("MOMENT(").enumerate() {
-        match part.split_once(')').filter(|_| at > 0) {
-            Some((name, rest)) => {
-                sql += &format!("(extract(epoch FROM {name}) * 1000000)::bigint - 946684800000000{rest}");
-            }
-            None => sql += part,
-        }
-    }
-    sql
-}
+const SAVE: &str = "UPDATE sequin.sync SET since = $2::jsonb, filled = $3, sweep_began = $4, sweep_position = $5::jsonb, \
+    sweep_read = $6, swept_at = $7, expected = $8, current_at = $9, changed_at = $10, requests = $11, \
+    tokens = $12::float8, tokens_at = $13, failures = $14, error = $15, note = $16, next_try = $17 \
+    WHERE target IN (SELECT target FROM sequin.sync WHERE target = $1 FOR NO KEY UPDATE SKIP LOCKED)";
 
 impl Synced {
     /// Reads a synced table, and locks it against being dropped. `None` if it is not one, or not any more.
@@ -251,18 +240,11 @@ impl Synced {
             key: names.next().unwrap_or_default(),
             columns: names.collect(),
         };
-        let (mut fields, mut outputs) = (Vec::new(), Vec::new());
-        for (_, _, name) in &shared {
-            let Some(column) = source.columns().iter().find(|column| column.name == *name) else { continue };
-            outputs.push(Output {
-                place: column.attribute,
-                ty: column.type_oid.to_u32(),
-                modifier: column.modifier,
-                cell: fields.len(),
-                per: None,
-            });
-            fields.push(source.object.fields[column.field].clone());
-        }
+        let field = |name: &String| {
+            let column = source.columns().iter().find(|column| column.name == *name);
+            column.map(|column| source.object.fields[column.field].clone())
+        };
+        let fields = shared.iter().filter_map(|(.., name)| field(name)).collect();
         let sweep_every = match known.sweep_every {
             Some(seconds) => seconds.map(Duration::from_secs_f64),
             // Not said: the default.
@@ -274,7 +256,6 @@ impl Synced {
             names,
             followed: Followed { object: source.object.name.clone(), fields, feed: known.feed },
             source,
-            outputs,
             places: shared.into_iter().map(|(place, ty, _)| (place, ty)).collect(),
             options: known.options,
             every: known.every,
@@ -338,13 +319,7 @@ impl State {
         ];
         let _keeper = as_keeper()?;
         let spi = Spi::connect()?;
-        let done = spi.run(
-            "UPDATE sequin.sync SET since = $2::jsonb, filled = $3, sweep_began = $4, sweep_position = $5::jsonb, \
-             sweep_read = $6, swept_at = $7, expected = $8, current_at = $9, changed_at = $10, requests = $11, \
-             tokens = $12::float8, tokens_at = $13, failures = $14, error = $15, note = $16, next_try = $17 \
-             WHERE target IN (SELECT target FROM sequin.sync WHERE target = $1 FOR NO KEY UPDATE SKIP LOCKED)",
-            &args,
-        )?;
+        let done = spi.run_kept(SAVE, &args)?;
         Ok(done.processed > 0)
     }
 }
@@ -364,15 +339,14 @@ impl Known {
     fn of(target: Oid) -> Result<Option<Known>> {
         let _keeper = as_keeper()?;
         let spi = Spi::connect()?;
-        let sql = format!("SELECT {} FROM sequin.sync s WHERE s.target = $1", columns_sql());
-        let rows = spi.run(&sql, &[oid_arg(target)])?;
+        let rows = spi.run_kept(READ, &[oid_arg(target)])?;
         (rows.len() > 0).then(|| Known::read(&rows)).transpose()
     }
 
     fn read(rows: &Rows) -> Result<Known> {
         let text = |column| rows.text(0, column);
         let json = |column| text(column).and_then(|json| serde_json::from_str(&json).ok());
-        let moment = |column| text(column).and_then(|number| number.parse().ok());
+        let moment = |column| rows.datum(0, column).map(|at| at.value() as i64);
         let seconds = |column| text(column).and_then(|number| number.parse::<f64>().ok());
         Ok(Known {
             source: Oid::from(u32::try_from(rows.count(0, 1)).unwrap_or_default()),

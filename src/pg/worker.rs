@@ -22,6 +22,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How soon a piece is tried again that others are in the way of.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// How soon a read is begun anew after something could not be locked in time.
+const AFTER_LOCK: Duration = Duration::from_secs(1);
+
 /// How often a look at the changes goes back far.
 const LONG_LOOK: Duration = Duration::from_secs(300);
 
@@ -331,10 +334,8 @@ impl Followed {
                 }
             }
             Ok(Progress::Gone) => self.poll_at = time + LOOK,
-            Err(failure) if failure.locked => {
-                running.retry_at = Some(time + RETRY);
-                self.put_back(running);
-            }
+            // Somebody alters the table, say. What was read is lost, and read again.
+            Err(failure) if failure.locked => self.poll_at = time + AFTER_LOCK,
             Err(failure) => self.fail(&failure),
         }
     }

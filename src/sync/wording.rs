@@ -7,9 +7,6 @@
 /// When a row was last known to be as the API has it.
 pub const SYNCED_AT: &str = "_synced_at";
 
-/// The name under which [`Names::insert_page`] and [`Names::update_page`] find what came from the API.
-const PAGE: &str = "sequin_page";
-
 /// Transition tables of the triggers.
 const BEFORE: &str = "sequin_before";
 const AFTER: &str = "sequin_after";
@@ -76,7 +73,10 @@ impl Names {
         vec![
             trigger("sequin_lock", &format!("BEFORE INSERT OR UPDATE OR DELETE ON {target} FOR EACH STATEMENT")),
             // Others of the same kind come first, by name, so that what they change is sent.
-            trigger("zzz_sequin_insert", &format!("BEFORE INSERT ON {target} FOR EACH ROW")),
+            trigger(
+                "zzz_sequin_insert",
+                &format!("BEFORE INSERT ON {target} FOR EACH ROW WHEN (NOT sequin.merging())"),
+            ),
             trigger(
                 "sequin_update",
                 &format!(
@@ -97,33 +97,40 @@ impl Names {
             .into()
     }
 
-    /// Rows of the page that are not here are inserted. `$1`: when they were read. Returns nothing.
-    pub fn insert_page(&self) -> String {
-        let (target, key) = (&self.target, quote(&self.key));
-        format!(
-            "INSERT INTO {target} ({}, {SYNCED_AT}) SELECT {}, $1 FROM {PAGE} p \
-             WHERE NOT EXISTS (SELECT FROM {target} t WHERE t.{key} = p.{key}) ON CONFLICT ({key}) DO NOTHING",
-            self.list(""),
-            self.list("p."),
-        )
+    /// Records at hand that are not here are inserted. `$1`: when they were read. Returns nothing. `look`: whether that
+    /// is found out before; else triggers that fire before an insert see all of them.
+    pub fn insert_new(&self, look: bool) -> String {
+        let (target, source, key, columns) = (&self.target, &self.source, quote(&self.key), self.list(""));
+        let rows = match look {
+            true => format!(
+                "WITH page AS MATERIALIZED (SELECT * FROM {source}) SELECT {}, $1 FROM page p \
+                 WHERE NOT EXISTS (SELECT FROM {target} t WHERE t.{key} = p.{key})",
+                self.list("p."),
+            ),
+            false => format!("SELECT {columns}, $1 FROM {source}"),
+        };
+        format!("INSERT INTO {target} ({columns}, {SYNCED_AT}) {rows} ON CONFLICT ({key}) DO NOTHING")
     }
 
-    /// Rows that differ from the page, which was read at `$1`, become as it has them, unless they were written later or
-    /// are held by others. Returns how many differed, how many of them were written later, and how many were changed.
-    /// `touch`: those that are the same are marked as seen, if they were not since `$2`.
-    pub fn update_page(&self, touch: bool) -> String {
-        let (target, key) = (&self.target, quote(&self.key));
+    /// Rows that differ from the records at hand, which were read at `$1`, become as these have them, unless they were
+    /// written later or are held by others. Returns how many differed, how many of them were written later, and how many
+    /// were changed. `touch`: those that are the same are marked as seen, if they were not since `$2`.
+    pub fn update_changed(&self, touch: bool) -> String {
+        let (target, source, key) = (&self.target, &self.source, quote(&self.key));
         let (set, differ) = (self.set_from("p"), self.differ("t", "p"));
         let seen = if touch { format!(" OR coalesce(t.{SYNCED_AT}, '-infinity') < $2") } else { String::new() };
+        // Materialised, since the records do not heed what a join would ask of a foreign table.
         format!(
-            "WITH stale AS MATERIALIZED (SELECT t.{key} AS key, {differ} AS differs, t.{SYNCED_AT} > $1 AS later FROM {PAGE} p \
+            "WITH page AS MATERIALIZED (SELECT {} FROM {source}), \
+             stale AS MATERIALIZED (SELECT t.{key} AS key, {differ} AS differs, t.{SYNCED_AT} > $1 AS later FROM page p \
              JOIN {target} t ON t.{key} = p.{key} WHERE {differ}{seen}), \
              free AS MATERIALIZED (SELECT t.{key} AS key FROM {target} t WHERE t.{key} IN (SELECT key FROM stale) \
              AND coalesce(t.{SYNCED_AT}, '-infinity') <= $1 FOR NO KEY UPDATE SKIP LOCKED), \
-             done AS (UPDATE {target} t SET {set}{SYNCED_AT} = $1 FROM {PAGE} p, stale s \
+             done AS (UPDATE {target} t SET {set}{SYNCED_AT} = $1 FROM page p, stale s \
              WHERE t.{key} = p.{key} AND s.key = p.{key} AND p.{key} IN (SELECT key FROM free) RETURNING s.differs) \
              SELECT (SELECT count(*) FROM stale WHERE differs), (SELECT count(*) FROM stale WHERE differs AND later), \
-             (SELECT count(*) FROM done WHERE differs)"
+             (SELECT count(*) FROM done WHERE differs)",
+            self.list(""),
         )
     }
 

@@ -148,20 +148,13 @@ fn one(
 /// The field of the records' ids, and its place. A table written by hand may leave its type out.
 fn key(followed: &Followed) -> Result<(usize, Field)> {
     let at = followed.fields.iter().position(|field| field.key);
-    let field = |at: usize| Field { remote_type: "id".to_owned(), capabilities: usable(), ..followed.fields[at].clone() };
-    at.map(|at| (at, field(at)))
-        .ok_or_else(|| Error::new(Kind::Internal, "an object without a key is followed"))
+    let field =
+        |at: usize| Field { remote_type: "id".to_owned(), capabilities: usable(), ..followed.fields[at].clone() };
+    at.map(|at| (at, field(at))).ok_or_else(|| Error::new(Kind::Internal, "an object without a key is followed"))
 }
 
 fn system(name: String, ty: Type, remote_type: &str) -> Field {
-    Field {
-        name,
-        ty,
-        remote_type: remote_type.to_owned(),
-        key: false,
-        references: None,
-        capabilities: usable(),
-    }
+    Field { name, ty, remote_type: remote_type.to_owned(), key: false, references: None, capabilities: usable() }
 }
 
 /// What all records' own fields can.

@@ -1,0 +1,58 @@
+//! Records at hand: while they are being put into a synced table, a scan of its foreign table reads them and asks nobody.
+//!
+//! So they pass through the executor like any rows of the foreign table, from page to table, without being gathered
+//! anywhere in between.
+
+use std::cell::RefCell;
+
+use pgrx::pg_sys::Oid;
+
+use crate::query::page::Page;
+use crate::schema::Field;
+
+/// Records of a foreign table.
+pub struct Supply {
+    pub table: Oid,
+    /// What the cells of the records are.
+    pub fields: Vec<Field>,
+    pub pages: Vec<Page>,
+}
+
+thread_local! {
+    static SUPPLY: RefCell<Option<Supply>> = const { RefCell::new(None) };
+}
+
+/// Runs `work`, in which scans of the table read these records, each scan all of them. Gives the records back, unless
+/// an error ends it.
+pub fn with<T>(supply: Supply, work: impl FnOnce() -> T) -> (T, Vec<Page>) {
+    /// Nothing is left of it when an error passes by.
+    struct Clear;
+    impl Drop for Clear {
+        fn drop(&mut self) {
+            SUPPLY.with_borrow_mut(|supply| *supply = None);
+        }
+    }
+    SUPPLY.with_borrow_mut(|slot| *slot = Some(supply));
+    let clear = Clear;
+    let done = work();
+    let pages = SUPPLY.with_borrow_mut(|slot| slot.take().map(|supply| supply.pages).unwrap_or_default());
+    drop(clear);
+    (done, pages)
+}
+
+/// The records at hand of a table, for a scan that begins.
+pub fn take(table: Oid) -> Option<(Vec<Field>, Vec<Page>)> {
+    SUPPLY.with_borrow_mut(|slot| {
+        let supply = slot.as_mut().filter(|supply| supply.table == table)?;
+        Some((supply.fields.clone(), std::mem::take(&mut supply.pages)))
+    })
+}
+
+/// Gives back what [`take`] handed out.
+pub fn give_back(pages: Vec<Page>) {
+    SUPPLY.with_borrow_mut(|slot| {
+        if let Some(supply) = slot {
+            supply.pages = pages;
+        }
+    });
+}
