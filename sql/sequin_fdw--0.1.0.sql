@@ -110,10 +110,10 @@ CREATE TRIGGER wake_worker AFTER INSERT OR UPDATE OF every OR DELETE ON sync
 CREATE FUNCTION write_through() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'sequin_write_through';
 
-CREATE FUNCTION merging() RETURNS boolean
-  LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'sequin_merging_wrapper';
+CREATE FUNCTION merging(target regclass) RETURNS boolean
+  LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'sequin_merging_wrapper';
 
-COMMENT ON FUNCTION merging() IS
+COMMENT ON FUNCTION merging(regclass) IS
   'Whether the running statement writes to a synced table what the API has already: for WHEN clauses of triggers.';
 
 CREATE FUNCTION start_sync(source regclass, target text, every interval DEFAULT '30 seconds', options jsonb DEFAULT '{}')

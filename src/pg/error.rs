@@ -5,6 +5,7 @@
 //! not unlinked: whoever catches the error puts the stack back as it was.
 //! <https://www.postgresql.org/docs/current/error-message-reporting.html>
 
+use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
@@ -45,8 +46,23 @@ pub fn or_raise<T>(result: Result<T>) -> T {
     }
 }
 
+thread_local! {
+    /// The last error that named a column: its message, and the column.
+    static NAMED: RefCell<(String, String)> = RefCell::default();
+}
+
+/// Gives an error that was raised here, and is about to be raised again, its names anew: those of this table.
+/// <https://docs.rs/pgrx-pg-sys/0.18.1/pgrx_pg_sys/panic/struct.ErrorReport.html> has no place for them.
+pub fn name_anew(text: &str, schema: &str, table: &str) {
+    let column = NAMED.with_borrow(|(known, column)| (*known == *message(text)).then(|| column.clone()));
+    link(Context::new(None, Some(schema), Some(table), column.as_deref()));
+}
+
 /// Raises the error. Destructors run; Postgres does the rest.
 pub fn raise(error: &Error) -> ! {
+    if let Some(column) = error.column_name() {
+        NAMED.set((message(error.message()).into_owned(), column.to_owned()));
+    }
     let (schema, table) = error.table_name().unzip();
     let line = error.request_text().map(|request| format!("remote request: {request}"));
     link(Context::new(line.as_deref(), schema, table, error.column_name()));

@@ -145,8 +145,8 @@ fn sequin_call(
 
 /// See [`super::merge`].
 #[pg_extern]
-fn sequin_merging() -> bool {
-    merge::is_ours()
+fn sequin_merging(target: pg_sys::Oid) -> bool {
+    merge::is_ours(target, merge::trigger_depth())
 }
 
 /// See [`super::sync`].

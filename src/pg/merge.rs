@@ -6,7 +6,8 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use pgrx::{PgRelation, pg_sys};
+use pgrx::PgRelation;
+use pgrx::pg_sys::{self, Oid};
 
 use super::role::ActingAs;
 use super::spi::{Rows, Spi, moment_arg, oid_arg, text_arg, texts_arg};
@@ -17,21 +18,29 @@ use crate::query::delta::Delta;
 use crate::query::page::{Page, Weigh};
 
 thread_local! {
-    /// Whether what is written to synced tables comes from the API itself.
-    static OURS: Cell<bool> = const { Cell::new(false) };
+    /// The synced table that is being written to with what the API has already, and how deep in triggers that is.
+    static OURS: Cell<Option<(Oid, i32)>> = const { Cell::new(None) };
 }
 
-/// Whether what is being written to synced tables comes from the API itself, so that it is not to be sent there.
-pub fn is_ours() -> bool {
-    OURS.get()
+/// Whether a statement writes to a synced table what the API has already, so that it is not to be sent there. What
+/// users' triggers write meanwhile is not. `depth`: of triggers, around that statement.
+pub fn is_ours(target: Oid, depth: i32) -> bool {
+    OURS.get() == Some((target, depth))
 }
 
-/// As long as it lives, what is written to synced tables is not sent to the API.
-pub struct Ours(bool);
+/// How many triggers are running within each other.
+pub fn trigger_depth() -> i32 {
+    // SAFETY: a function without arguments.
+    let depth = unsafe { pgrx::direct_function_call::<i32>(pg_sys::pg_trigger_depth, &[]) };
+    depth.unwrap_or_default()
+}
+
+/// As long as it lives, what is written to a synced table is not sent to the API.
+pub struct Ours(Option<(Oid, i32)>);
 
 impl Ours {
-    pub fn begin() -> Ours {
-        Ours(OURS.replace(true))
+    pub fn begin(target: Oid) -> Ours {
+        Ours(OURS.replace(Some((target, trigger_depth()))))
     }
 }
 
@@ -136,7 +145,7 @@ impl Piece {
         let here: usize = self.pages.iter().map(Page::rows).sum();
         let gone: Vec<_> = self.gone().map(str::to_owned).collect();
         let _owner = ActingAs::role(synced.owner);
-        let _ours = Ours::begin();
+        let _ours = Ours::begin(synced.target);
         let spi = Spi::connect()?;
         prefer_index(&spi)?;
         if here > 0 {
@@ -207,12 +216,11 @@ impl Piece {
 }
 
 impl Kept {
-    /// Reads how many rows differed, how many of them were written after the piece was read, and how many were changed.
+    /// Reads how many rows were changed, had been written later, and are held.
     fn note(&mut self, done: &Rows) {
-        let (differed, later, changed) = (done.count(0, 1), done.count(0, 2), done.count(0, 3));
-        self.changed += changed;
-        self.overtaken |= later > 0;
-        self.held |= differed > later + changed;
+        self.changed += done.count(0, 1);
+        self.overtaken |= done.count(0, 2) > 0;
+        self.held |= done.count(0, 3) > 0;
     }
 }
 
@@ -223,7 +231,7 @@ pub fn delete_unseen(synced: &Synced, began: i64, seen: &HashSet<String>, wait: 
         return Ok(Kept { held: true, ..kept });
     }
     let _owner = ActingAs::role(synced.owner);
-    let _ours = Ours::begin();
+    let _ours = Ours::begin(synced.target);
     let spi = Spi::connect()?;
     let candidates = spi.run(&synced.names.unseen(), &[moment_arg(began)])?;
     let unseen: Vec<_> =

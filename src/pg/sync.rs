@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Datum, Oid};
-use pgrx::{check_for_interrupts, ereport};
+use pgrx::{PgLogLevel, PgSqlErrorCode, check_for_interrupts};
 
 use super::catalog::{self, Table};
 use super::follower::{Follower, LONG_LOOK_BACK, Progress, Task};
@@ -67,6 +68,7 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
             synced::find(&quoted).1.ok_or_else(|| Error::new(Kind::Internal, "the new table is not to be found"))?
         }
     };
+    synced::must_last(target)?;
     let names = names(&table, target)?;
     for trigger in names.triggers() {
         spi.run(&trigger, &[])?;
@@ -95,8 +97,13 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
         ],
     )?;
     if !super::registry::is_there() {
-        let hint = "Set shared_preload_libraries = 'sequin_fdw' and restart the server; until then, sequin.refresh() does its work on demand.";
-        ereport!(NOTICE, pgrx::PgSqlErrorCode::ERRCODE_WARNING, "no worker keeps the table up to date", hint);
+        let message = "no worker keeps the table up to date";
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "sequin_fdw")
+            .set_hint(
+                "Set shared_preload_libraries = 'sequin_fdw' and restart the server; until then sequin.refresh() does \
+                 its work on demand.",
+            )
+            .report(PgLogLevel::NOTICE);
     }
     Ok(target)
 }

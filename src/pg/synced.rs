@@ -152,6 +152,22 @@ pub fn must_own(target: Oid) -> Result<()> {
     Err(Error::new(Kind::Forbidden, format!("must be owner of table \"{name}\"")))
 }
 
+/// Refuses a table that the end of a session or a crash empties: nothing would tell that it is to be filled again.
+pub fn must_last(target: Oid) -> Result<()> {
+    // SAFETY: a catalogue look-up.
+    let (lasts, (schema, name)) =
+        unsafe { (pg_sys::get_rel_persistence(target) as u8, catalog::relation_name(target)) };
+    let what = match lasts {
+        pg_sys::RELPERSISTENCE_TEMP => "a temporary table",
+        pg_sys::RELPERSISTENCE_UNLOGGED => "unlogged: a crash empties it",
+        _ => return Ok(()),
+    };
+    let message = format!("\"{name}\" cannot be a synced table, since it is {what}");
+    Err(Error::new(Kind::NotSupported, message)
+        .hint("Name an ordinary table, or one that is not there yet.")
+        .table(&schema, &name))
+}
+
 /// Locks a relation against being dropped, until the transaction ends. False if there is none any more.
 pub fn lock_relation(relation: Oid, mode: u32) -> bool {
     // SAFETY: any OID may be locked.

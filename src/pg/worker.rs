@@ -22,6 +22,13 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How soon a piece is tried again that others are in the way of.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// After how long others in the way are made to wait, as long as `lock_timeout` says.
+const QUEUE_AFTER: Duration = Duration::from_millis(400);
+
+/// After how long a read is given up that others are in the way of. A sweep would have to begin from the start.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE_OF_SWEEPS: Duration = Duration::from_secs(60);
+
 /// How soon a read is begun anew after something could not be locked in time.
 const AFTER_LOCK: Duration = Duration::from_secs(1);
 
@@ -92,6 +99,8 @@ struct Listed {
     /// How long until the next sweep; `None`: never.
     sweep_in: Option<Duration>,
     next_try_in: Duration,
+    /// As they were given.
+    options: Option<String>,
 }
 
 /// A synced table, and what is under way for it.
@@ -114,6 +123,8 @@ struct Running {
     follower: Follower,
     /// When a piece that is there may be tried again.
     retry_at: Option<Instant>,
+    /// Since when others are in the way.
+    held_since: Option<Instant>,
 }
 
 /// The synced tables; `None` if the extension is not here any more. Forgets those whose table is gone.
@@ -129,7 +140,7 @@ fn list() -> Result<Option<Vec<Listed>>> {
         "SELECT target::oid, extract(epoch FROM every), filled, feed IS NOT NULL, since IS NOT NULL, \
          extract(epoch FROM swept_at + CASE WHEN feed IS NULL THEN every WHEN options ? 'sweep_every' \
            THEN (options->>'sweep_every')::interval ELSE interval '1 day' END - clock_timestamp()), \
-         extract(epoch FROM next_try - clock_timestamp()) FROM sequin.sync ORDER BY target",
+         extract(epoch FROM next_try - clock_timestamp()), options FROM sequin.sync ORDER BY target",
         &[],
     )?;
     let seconds = |row, column| rows.text(row, column).and_then(|text| text.parse::<f64>().ok());
@@ -144,6 +155,7 @@ fn list() -> Result<Option<Vec<Listed>>> {
                 positioned: rows.flag(row, 5),
                 sweep_in: seconds(row, 6).map(time),
                 next_try_in: time(seconds(row, 7).unwrap_or_default()),
+                options: rows.text(row, 8),
             })
             .collect(),
     ))
@@ -198,9 +210,9 @@ impl Followed {
     }
 
     fn with(mut self, listed: Listed) -> Followed {
-        // A shorter interval counts at once.
-        if listed.every < self.listed.every {
-            self.poll_at = self.poll_at.min(Instant::now() + listed.every);
+        // Whatever was set anew counts at once.
+        if (listed.every, &listed.options) != (self.listed.every, &self.listed.options) {
+            self.poll_at = Instant::now();
         }
         self.listed = listed;
         self.scheduled()
@@ -271,7 +283,7 @@ impl Followed {
         });
         match begun {
             Ok(Some(follower)) => {
-                let running = Some(Running { follower, retry_at: None });
+                let running = Some(Running { follower, retry_at: None, held_since: None });
                 match task {
                     Task::Sweep => {
                         self.sweep = running;
@@ -305,16 +317,17 @@ impl Followed {
         }
         let oldest = [&self.poll, &self.sweep].into_iter().flatten().map(|other| other.follower.began());
         let oldest = oldest.chain([running.follower.began()]).min().unwrap_or_else(now);
-        match transaction(|| running.follower.keep(oldest, false)) {
+        let held_for = running.held_since.map_or(Duration::ZERO, |since| since.elapsed());
+        // Whoever writes without a pause is made to wait for a moment.
+        let queue = held_for >= QUEUE_AFTER;
+        match transaction(|| running.follower.keep(oldest, queue)) {
             Ok(Progress::More(_)) => {
                 running.follower.forget_piece();
-                running.retry_at = None;
+                (running.retry_at, running.held_since) = (None, None);
                 self.put_back(running);
             }
-            Ok(Progress::Held(_)) => {
-                running.retry_at = Some(time + RETRY);
-                self.put_back(running);
-            }
+            Ok(Progress::Held(_)) => self.hold_back(running, held_for),
+            Err(failure) if failure.locked && queue => self.hold_back(running, held_for),
             Ok(Progress::Done(_)) => {
                 self.logged = None;
                 let state = &running.follower.synced.state;
@@ -337,6 +350,20 @@ impl Followed {
             // Somebody alters the table, say. What was read is lost, and read again.
             Err(failure) if failure.locked => self.poll_at = time + AFTER_LOCK,
             Err(failure) => self.fail(&failure),
+        }
+    }
+
+    /// Tries the same piece again a little later. If others stay in the way, what could be kept is kept, and the rest is
+    /// to be read again.
+    fn hold_back(&mut self, mut running: Running, held_for: Duration) {
+        let time = Instant::now();
+        let sweeps = self.listed.filled && running.follower.task() == Task::Sweep;
+        if held_for < if sweeps { PATIENCE_OF_SWEEPS } else { PATIENCE } {
+            running.held_since.get_or_insert(time);
+            running.retry_at = Some(time + RETRY);
+            self.put_back(running);
+        } else {
+            self.poll_at = time + self.listed.every.min(AFTER_LOCK);
         }
     }
 

@@ -5,12 +5,15 @@
 //! left of it here. All of it goes through the foreign table, as its owner's own statements would.
 //! <https://www.postgresql.org/docs/current/trigger-interface.html>
 
+use std::panic::AssertUnwindSafe;
+
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Datum};
-use pgrx::{PgRelation, pg_guard};
+use pgrx::{PgRelation, PgTryBuilder, pg_guard};
 
 use super::catalog;
-use super::error::or_raise;
-use super::merge::{Ours, is_ours};
+use super::error::{name_anew, or_raise};
+use super::merge::{Ours, is_ours, trigger_depth};
 use super::role::ActingAs;
 use super::spi::{Arg, Spi, null_flag, oid_arg};
 use super::synced::{Lock, Synced, as_keeper};
@@ -39,7 +42,23 @@ pub unsafe extern "C-unwind" fn sequin_write_through(call: pg_sys::FunctionCallI
     }
     // SAFETY: checked above; live until this function returns.
     let trigger = Trigger { data, fields: unsafe { &*data } };
-    Datum::from(or_raise(trigger.run()))
+    let row = named_anew(&trigger, || or_raise(trigger.run()));
+    Datum::from(row)
+}
+
+/// Runs `work`. An error of a foreign table in it, which loses the names of table and column on its way, gets them anew:
+/// those of the synced table.
+fn named_anew<T>(trigger: &Trigger<'_>, work: impl FnOnce() -> T) -> T {
+    PgTryBuilder::new(AssertUnwindSafe(work))
+        .catch_others(|error| {
+            if let CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) = &error {
+                // SAFETY: the relation of a trigger that runs.
+                let (schema, name) = catalog::relation_name(unsafe { (*trigger.fields.tg_relation).rd_id });
+                name_anew(report.message(), &schema, &name);
+            }
+            error.rethrow()
+        })
+        .execute()
 }
 
 struct Trigger<'t> {
@@ -57,11 +76,11 @@ impl Trigger<'_> {
             is(pg_sys::TRIGGER_EVENT_BEFORE, pg_sys::TRIGGER_EVENT_TIMINGMASK),
         );
         let nothing = if row { self.fields.tg_trigtuple } else { std::ptr::null_mut() };
-        if is_ours() {
-            return Ok(nothing);
-        }
         // SAFETY: the relation of a trigger that runs.
         let target = unsafe { (*self.fields.tg_relation).rd_id };
+        if is_ours(target, trigger_depth() - 1) {
+            return Ok(nothing);
+        }
         if event(pg_sys::TRIGGER_EVENT_TRUNCATE) {
             return Err(self
                 .refuse(target, "a synced table cannot be truncated")
@@ -112,7 +131,7 @@ impl Trigger<'_> {
                 // ON CONFLICT decides, or the primary key does.
                 return Ok(row);
             }
-            let (schema, name) = (catalog::relation_name(synced.target).0, catalog::relation_name(synced.target).1);
+            let (schema, name) = catalog::relation_name(synced.target);
             let key = &synced.names.key;
             return Err(Error::new(Kind::ReadOnlyField, format!("there is no record with this \"{key}\" in \"{name}\""))
                 .detail(format!("The API itself gives a new record its \"{key}\"."))
@@ -162,7 +181,7 @@ impl Trigger<'_> {
 
     fn update(&self, synced: &Synced) -> Result<()> {
         let _owner = ActingAs::role(synced.owner);
-        let _ours = Ours::begin();
+        let _ours = Ours::begin(synced.target);
         let spi = Spi::connect()?;
         // SAFETY: the trigger that is running.
         unsafe { spi.register_trigger(self.data)? };

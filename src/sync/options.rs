@@ -1,14 +1,13 @@
 //! What a user can set for a synced table: the members of `options` in `sequin.start_sync`.
 
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result, nearest};
 
 /// The members there are.
 const NAMES: [&str; 3] = ["quota_share", "sweep_every", "follow_schema"];
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SyncOptions {
     /// The part of the API's daily quota that polls of this table may spend, from 0 to 1.
     pub quota_share: f64,
@@ -29,7 +28,7 @@ impl SyncOptions {
     /// Reads a JSON object. Errors: HV00D for what is unknown or makes no sense.
     pub fn read(json: &str) -> Result<SyncOptions> {
         let bad = |message: String| Error::new(Kind::BadOption, message);
-        let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json)
+        let given: Map<String, Value> = serde_json::from_str(json)
             .map_err(|_| bad("the options of a synced table must be a JSON object".to_owned()))?;
         if let Some(unknown) = given.keys().find(|name| !NAMES.contains(&name.as_str())) {
             let known = NAMES.join(", ");
@@ -39,10 +38,27 @@ impl SyncOptions {
             };
             return Err(bad(format!("a synced table has no option \"{unknown}\"")).hint(hint));
         }
-        let options = SyncOptions::deserialize(serde_json::Value::Object(given))
-            .map_err(|error| bad(format!("the options of a synced table cannot be read: {error}")))?;
-        if !(options.quota_share > 0.0 && options.quota_share <= 1.0) {
-            return Err(bad("option \"quota_share\" must be above 0 and at most 1".to_owned()));
+        let mut options = SyncOptions::default();
+        let misfit = |name: &str, wants: &str, like: &str| {
+            bad(format!("option \"{name}\" of a synced table must be {wants}"))
+                .hint(format!("For example {{\"{name}\": {like}}}."))
+        };
+        for (name, value) in &given {
+            match name.as_str() {
+                "quota_share" => {
+                    let share = value.as_f64().filter(|share| *share > 0.0 && *share <= 1.0);
+                    options.quota_share =
+                        share.ok_or_else(|| misfit(name, "a number above 0 and at most 1", "0.25"))?;
+                }
+                "sweep_every" => {
+                    options.sweep_every = match value {
+                        Value::Null => None,
+                        Value::String(interval) => Some(interval.clone()),
+                        _ => return Err(misfit(name, "an interval, or null for never", "\"6 hours\"")),
+                    }
+                }
+                _ => options.follow_schema = value.as_bool().ok_or_else(|| misfit(name, "true or false", "true"))?,
+            }
         }
         Ok(options)
     }
@@ -70,7 +86,9 @@ mod tests {
             (r#"{"quota": 1}"#, "no option \"quota\""),
             (r#"{"quota_share": 0}"#, "above 0"),
             (r#"{"quota_share": 2}"#, "above 0"),
-            (r#"{"follow_schema": "perhaps"}"#, "cannot be read"),
+            (r#"{"quota_share": "much"}"#, "\"quota_share\" of a synced table must be a number"),
+            (r#"{"sweep_every": 5}"#, "an interval"),
+            (r#"{"follow_schema": "perhaps"}"#, "\"follow_schema\" of a synced table must be true or false"),
         ] {
             let error = SyncOptions::read(json).unwrap_err();
             assert!(error.message().contains(says), "{json}: {}", error.message());

@@ -34,10 +34,21 @@ pub fn qualified(schema: &str, name: &str) -> String {
     format!("{}.{}", quote(schema), quote(name))
 }
 
+/// A text as SQL has it.
+fn literal(text: &str) -> String {
+    let quotes = text.replace('\'', "''");
+    if quotes.contains('\\') { format!("E'{}'", quotes.replace('\\', "\\\\")) } else { format!("'{quotes}'") }
+}
+
+/// Whether a row was written after `$1`. A time that is not here yet was set by somebody else, or by another clock.
+fn later(alias: &str) -> String {
+    format!("coalesce({alias}.{SYNCED_AT} > $1 AND {alias}.{SYNCED_AT} <= clock_timestamp(), false)")
+}
+
 /// A new synced table with the columns of another.
 pub fn create_table(target: &str, like: &str, key: &str) -> String {
     let key = quote(key);
-    format!("CREATE TABLE {target} (LIKE {like}, {SYNCED_AT} timestamptz NOT NULL, PRIMARY KEY ({key}))")
+    format!("CREATE TABLE {target} (LIKE {like}, {SYNCED_AT} timestamptz NOT NULL DEFAULT now(), PRIMARY KEY ({key}))")
 }
 
 impl Names {
@@ -75,7 +86,10 @@ impl Names {
             // Others of the same kind come first, by name, so that what they change is sent.
             trigger(
                 "zzz_sequin_insert",
-                &format!("BEFORE INSERT ON {target} FOR EACH ROW WHEN (NOT sequin.merging())"),
+                &format!(
+                    "BEFORE INSERT ON {target} FOR EACH ROW WHEN (NOT sequin.merging({}::regclass))",
+                    literal(target)
+                ),
             ),
             trigger(
                 "sequin_update",
@@ -113,37 +127,41 @@ impl Names {
     }
 
     /// Rows that differ from the records at hand, which were read at `$1`, become as these have them, unless they were
-    /// written later or are held by others. Returns how many differed, how many of them were written later, and how many
-    /// were changed. `touch`: those that are the same are marked as seen, if they were not since `$2`.
+    /// written later or are held by others. Returns how many were changed, how many had been written later, and how many
+    /// are held. `touch`: those that are the same are marked as seen, if they were not since `$2`.
     pub fn update_changed(&self, touch: bool) -> String {
         let (target, source, key) = (&self.target, &self.source, quote(&self.key));
-        let (set, differ) = (self.set_from("p"), self.differ("t", "p"));
-        let seen = if touch { format!(" OR coalesce(t.{SYNCED_AT}, '-infinity') < $2") } else { String::new() };
+        let (set, differ, later) = (self.set_from("p"), self.differ("t", "p"), later("t"));
+        let seen = match touch {
+            true => format!(" OR coalesce(t.{SYNCED_AT} NOT BETWEEN $2 AND clock_timestamp(), true)"),
+            false => String::new(),
+        };
         // Materialised, since the records do not heed what a join would ask of a foreign table.
         format!(
             "WITH page AS MATERIALIZED (SELECT {} FROM {source}), \
-             stale AS MATERIALIZED (SELECT t.{key} AS key, {differ} AS differs, t.{SYNCED_AT} > $1 AS later FROM page p \
+             stale AS MATERIALIZED (SELECT t.{key} AS key, {differ} AS differs, {later} AS later FROM page p \
              JOIN {target} t ON t.{key} = p.{key} WHERE {differ}{seen}), \
              free AS MATERIALIZED (SELECT t.{key} AS key FROM {target} t WHERE t.{key} IN (SELECT key FROM stale) \
-             AND coalesce(t.{SYNCED_AT}, '-infinity') <= $1 FOR NO KEY UPDATE SKIP LOCKED), \
+             AND NOT {later} FOR NO KEY UPDATE SKIP LOCKED), \
              done AS (UPDATE {target} t SET {set}{SYNCED_AT} = $1 FROM page p, stale s \
              WHERE t.{key} = p.{key} AND s.key = p.{key} AND p.{key} IN (SELECT key FROM free) RETURNING s.differs) \
-             SELECT (SELECT count(*) FROM stale WHERE differs), (SELECT count(*) FROM stale WHERE differs AND later), \
-             (SELECT count(*) FROM done WHERE differs)",
+             SELECT (SELECT count(*) FROM done WHERE differs), (SELECT count(*) FROM stale WHERE differs AND later), \
+             (SELECT count(*) FROM stale WHERE differs AND NOT later AND key NOT IN (SELECT key FROM free))",
             self.list(""),
         )
     }
 
     /// Rows with these keys (`$2`), which were gone at `$1`, are deleted, unless they were written later or are held by
-    /// others. Returns how many there were, how many of them were written later, and how many were deleted.
+    /// others. Returns how many were deleted, how many had been written later, and how many are held.
     pub fn delete_gone(&self) -> String {
-        let (target, key) = (&self.target, quote(&self.key));
+        let (target, key, later) = (&self.target, quote(&self.key), later("t"));
         format!(
-            "WITH here AS MATERIALIZED (SELECT t.{SYNCED_AT} > $1 AS later FROM {target} t WHERE t.{key} = ANY ($2)), \
+            "WITH here AS MATERIALIZED (SELECT t.{key} AS key, {later} AS later FROM {target} t WHERE t.{key} = ANY ($2)), \
              free AS MATERIALIZED (SELECT t.{key} AS key FROM {target} t WHERE t.{key} = ANY ($2) \
-             AND coalesce(t.{SYNCED_AT}, '-infinity') <= $1 FOR UPDATE SKIP LOCKED), \
+             AND NOT {later} FOR UPDATE SKIP LOCKED), \
              done AS (DELETE FROM {target} t WHERE t.{key} IN (SELECT key FROM free) RETURNING 1) \
-             SELECT (SELECT count(*) FROM here), (SELECT count(*) FROM here WHERE later), (SELECT count(*) FROM done)"
+             SELECT (SELECT count(*) FROM done), (SELECT count(*) FROM here WHERE later), \
+             (SELECT count(*) FROM here WHERE NOT later AND key NOT IN (SELECT key FROM free))"
         )
     }
 
