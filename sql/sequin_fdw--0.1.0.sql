@@ -90,6 +90,8 @@ CREATE TABLE sync (
   failures integer NOT NULL DEFAULT 0,
   error text,
   note text,
+  -- How the API's object differs from the foreign table.
+  schema_note text,
   next_try timestamptz
 );
 
@@ -142,7 +144,7 @@ CREATE VIEW sync_status AS
     CASE WHEN s.filled THEN 100
       ELSE least(99, 100 * s.sweep_read / greatest(s.expected, s.sweep_read, 1))::integer END AS percent,
     s.every, s.changed_at AS last_change, clock_timestamp() - s.current_at AS lag, s.requests,
-    s.error AS last_error, s.note, s.next_try
+    s.error AS last_error, nullif(concat_ws('; ', s.note, s.schema_note), '') AS note, s.next_try
   FROM sync s JOIN pg_class c ON c.oid = s.target
   WHERE pg_has_role(c.relowner, 'MEMBER');
 

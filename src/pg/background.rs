@@ -13,7 +13,7 @@ use pgrx::{PgSqlErrorCode, PgTryBuilder, check_for_interrupts, pg_guard};
 
 use super::memory::text;
 use super::{registry, synced, version};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// How often the launcher looks for new databases, and for workers that have died.
 const NAP: Duration = Duration::from_secs(5);
@@ -46,6 +46,8 @@ pub struct Failure {
     pub text: String,
     /// Whether something could not be locked in time.
     pub locked: bool,
+    /// Whether the API does not know a field.
+    pub unknown_field: bool,
 }
 
 /// Runs `work` in a transaction of its own, for which nobody waits.
@@ -79,18 +81,24 @@ pub fn transaction<T>(work: impl FnOnce() -> Result<T>) -> std::result::Result<T
 }
 
 impl Failure {
-    pub fn of_error(error: &crate::error::Error) -> Failure {
-        let locked = error.kind() == crate::error::Kind::Locked;
-        Failure { text: described(error.message(), error.detail_text(), error.hint_text()), locked }
+    pub fn of_error(error: &Error) -> Failure {
+        Failure {
+            text: described(error.message(), error.detail_text(), error.hint_text()),
+            locked: error.kind() == Kind::Locked,
+            unknown_field: error.kind() == Kind::UnknownField,
+        }
     }
 
     fn of_caught(error: CaughtError) -> Failure {
         match error {
             CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
                 let locked = report.sql_error_code() == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE;
-                Failure { text: described(report.message(), report.detail(), report.hint()), locked }
+                let text = described(report.message(), report.detail(), report.hint());
+                Failure { text, locked, unknown_field: false }
             }
-            CaughtError::RustPanic { ereport, .. } => Failure { text: ereport.message().to_owned(), locked: false },
+            CaughtError::RustPanic { ereport, .. } => {
+                Failure { text: ereport.message().to_owned(), locked: false, unknown_field: false }
+            }
         }
     }
 }

@@ -3,7 +3,6 @@
 //! LIMIT TO and EXCEPT are honoured before anything is described: an org has hundreds of objects.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 
 use pgrx::{PgList, pg_sys};
 
@@ -15,8 +14,7 @@ use crate::connector::contract::Listing;
 use crate::error::{Error, Kind, Result, nearest};
 use crate::options::{Place, validate};
 use crate::schema::naming::{Naming, UniqueNames};
-use crate::schema::{Field, Object, Reference};
-use crate::value::Type;
+use crate::schema::sql::create_table;
 
 /// Which tables a statement asks for.
 enum Wanted {
@@ -141,81 +139,5 @@ fn choose(listed: Vec<Listing>, wanted: &Wanted, naming: Naming) -> Result<Vec<I
                 })
             })
             .collect(),
-    }
-}
-
-fn create_table(table: &str, object: &Object, server: &str, naming: Naming) -> String {
-    let mut unique = UniqueNames::default();
-    let columns: Vec<_> =
-        object.fields.iter().map(|field| column(&unique.claim(&naming.apply(&field.name)), field)).collect();
-    let mut options = vec![("object", object.name.clone())];
-    options.push(("operations", object.operations.format()));
-    if let Some(rows) = object.estimated_rows {
-        options.push(("estimated_rows", rows.min(u32::MAX.into()).to_string()));
-    }
-    format!(
-        "CREATE FOREIGN TABLE {} (\n  {}\n) SERVER {} {}",
-        identifier(table),
-        columns.join(",\n  "),
-        identifier(server),
-        options_clause(&options)
-    )
-}
-
-fn column(name: &str, field: &Field) -> String {
-    let key = if field.key { "true" } else { "" };
-    let reference = field.references.as_ref().map(Reference::format).unwrap_or_default();
-    let mut options = vec![
-        ("field", field.name.clone()),
-        ("type", field.remote_type.clone()),
-        ("key", key.to_owned()),
-        ("references", reference),
-        ("capabilities", field.capabilities.format()),
-    ];
-    // That nothing can be done with a field is worth saying: else writing would have to ask.
-    options.retain(|(name, value)| !value.is_empty() || *name == "capabilities");
-    // Other fields may be hidden from the user by the API's own permissions, and then are NULL.
-    let not_null = if field.key { " NOT NULL" } else { "" };
-    format!("{} {} {}{not_null}", identifier(name), sql_type(field.ty, &field.remote_type), options_clause(&options))
-}
-
-fn sql_type(ty: Type, remote_type: &str) -> &'static str {
-    match ty {
-        Type::Bool => "boolean",
-        Type::Int if remote_type == "int" => "integer",
-        Type::Int => "bigint",
-        Type::Float => "double precision",
-        Type::Decimal => "numeric",
-        Type::Text => "text",
-        Type::Date => "date",
-        Type::Time => "time",
-        Type::Instant => "timestamptz",
-        Type::Bytes => "bytea",
-        Type::Json => "jsonb",
-        Type::TextList => "text[]",
-    }
-}
-
-fn options_clause(options: &[(&str, String)]) -> String {
-    let mut clause = String::from("OPTIONS (");
-    for (at, (name, value)) in options.iter().enumerate() {
-        let comma = if at == 0 { "" } else { ", " };
-        // Writing to a string does not fail.
-        let _ = write!(clause, "{comma}{name} {}", literal(value));
-    }
-    clause + ")"
-}
-
-/// Always quoted.
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A string literal that reads the same whatever `standard_conforming_strings` says.
-fn literal(text: &str) -> String {
-    if text.contains('\\') {
-        format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-    } else {
-        format!("'{}'", text.replace('\'', "''"))
     }
 }

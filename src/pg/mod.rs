@@ -41,6 +41,7 @@ mod role;
 mod row_maker;
 mod scan;
 mod scan_plan;
+mod schema_watch;
 mod session;
 pub mod settings;
 mod source;

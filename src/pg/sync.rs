@@ -13,8 +13,9 @@ use super::spi::{Spi, oid_arg, text_arg};
 use super::synced::{self, Lock, Synced, as_keeper};
 use super::wait;
 use crate::error::{Error, Kind, Result};
+use crate::schema::sql::identifier as quote;
 use crate::sync::options::SyncOptions;
-use crate::sync::wording::{Names, SYNCED_AT, create_table, qualified, quote};
+use crate::sync::wording::{Names, SYNCED_AT, create_table, qualified};
 
 /// How long to wait for rows that others hold.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -11,6 +11,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::background::{Failure, database_name, serve_signals, set, take_signals, transaction};
 use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, Progress, Task};
+use super::schema_watch::SchemaWatch;
 use super::spi::Spi;
 use super::synced::{self, Lock, State, Synced, as_keeper, now};
 use super::{registry, wait};
@@ -21,6 +22,9 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// How soon a piece is tried again that others are in the way of.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// How often the object is described, to see how its fields have changed; also at once when one is not known any more.
+const WATCH: Duration = Duration::from_secs(600);
 
 /// After how long others in the way are made to wait, as long as `lock_timeout` says.
 const QUEUE_AFTER: Duration = Duration::from_millis(400);
@@ -108,6 +112,9 @@ struct Followed {
     listed: Listed,
     poll: Option<Running>,
     sweep: Option<Running>,
+    watch: Option<SchemaWatch>,
+    /// When the object is described next.
+    watch_at: Instant,
     /// When the next poll is due, and the next sweep.
     poll_at: Instant,
     sweep_at: Option<Instant>,
@@ -200,6 +207,8 @@ impl Followed {
             listed,
             poll: None,
             sweep: None,
+            watch: None,
+            watch_at: Instant::now() + WATCH,
             poll_at,
             sweep_at,
             long_look: None,
@@ -250,7 +259,8 @@ impl Followed {
         let due = self.poll.is_none().then_some(self.poll_at);
         // While a table is filled, or swept for want of a feed, no poll is due.
         let busy = self.sweep.is_some() && !(self.listed.filled && self.listed.feed);
-        retries.chain(due.filter(|_| !busy)).min()
+        let watch = self.watch.is_none().then_some(self.watch_at);
+        retries.chain(due.filter(|_| !busy)).chain(watch).min()
     }
 
     /// Begins what is due, and keeps what has come.
@@ -264,8 +274,38 @@ impl Followed {
                 self.go_on(running);
             }
         }
+        self.watch();
         if self.poll.is_none() && self.sweep.is_none() {
             self.unlock();
+        }
+    }
+
+    /// Has the object described now and then, and does what follows from it.
+    fn watch(&mut self) {
+        let target = self.listed.target;
+        if self.watch.is_none() && self.watch_at <= Instant::now() {
+            self.watch_at = Instant::now() + WATCH;
+            match transaction(|| Synced::read(target)?.map(SchemaWatch::start).transpose()) {
+                Ok(watch) => self.watch = watch,
+                Err(failure) => self.fail(&failure),
+            }
+        }
+        let Some(mut watch) = self.watch.take() else { return };
+        let done = match watch.collect() {
+            Poll::Pending => return self.watch = Some(watch),
+            Poll::Ready(Ok(())) => transaction(|| watch.finish()),
+            Poll::Ready(Err(error)) => Err(Failure::of_error(&error)),
+        };
+        match done {
+            Ok(true) => {
+                // What is under way was asked for with the old fields.
+                (self.poll, self.sweep) = (None, None);
+                (self.poll_at, self.sweep_at) = (Instant::now(), Some(Instant::now()));
+            }
+            Ok(false) => {}
+            // Somebody uses the tables.
+            Err(failure) if failure.locked => self.watch_at = Instant::now() + AFTER_LOCK,
+            Err(failure) => self.fail(&failure),
         }
     }
 
@@ -377,6 +417,9 @@ impl Followed {
     /// Writes down what went wrong, and tries again later.
     fn fail(&mut self, failure: &Failure) {
         let target = self.listed.target;
+        if failure.unknown_field {
+            self.watch_at = self.watch_at.min(Instant::now());
+        }
         let wait = transaction(|| State::fail(target, &failure.text));
         self.poll_at = Instant::now() + wait.unwrap_or(LOOK);
         if self.logged.as_ref() != Some(&failure.text) {

@@ -2,7 +2,9 @@
 //!
 //! Planning makes no request, so whatever it must know crosses from import to plan in those options.
 
+pub mod drift;
 pub mod naming;
+pub mod sql;
 
 use serde::{Deserialize, Serialize};
 

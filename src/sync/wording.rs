@@ -4,6 +4,11 @@
 //! bytes (`*<>`), so that a change that an equality passes over, like one of case under some collations, arrives too.
 //! <https://www.postgresql.org/docs/current/functions-comparisons.html#COMPOSITE-TYPE-COMPARISON>
 
+use crate::schema::Field;
+use crate::schema::drift::Drift;
+use crate::schema::naming::{Naming, UniqueNames};
+use crate::schema::sql::{column, identifier as quote, literal, sql_type};
+
 /// When a row was last known to be as the API has it.
 pub const SYNCED_AT: &str = "_synced_at";
 
@@ -24,20 +29,9 @@ pub struct Names {
     pub columns: Vec<String>,
 }
 
-/// A name as SQL has it.
-pub fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// A name with its schema.
 pub fn qualified(schema: &str, name: &str) -> String {
     format!("{}.{}", quote(schema), quote(name))
-}
-
-/// A text as SQL has it.
-fn literal(text: &str) -> String {
-    let quotes = text.replace('\'', "''");
-    if quotes.contains('\\') { format!("E'{}'", quotes.replace('\\', "\\\\")) } else { format!("'{quotes}'") }
 }
 
 /// Whether a row was written after `$1`. A time that is not here yet was set by somebody else, or by another clock.
@@ -242,5 +236,41 @@ impl Names {
     pub fn note_deleted(&self) -> String {
         let key = quote(&self.key);
         format!("INSERT INTO sequin.sync_deleted SELECT $1, {key}, clock_timestamp() FROM {BEFORE}")
+    }
+
+    /// Makes both tables what the object has become. A field that is gone leaves its column in the synced table, with
+    /// what was last in it. `columns`: of the foreign table, each with its field.
+    pub fn follow_schema(&self, columns: &[(&str, &Field)], drift: &Drift) -> Vec<String> {
+        let (target, source) = (&self.target, &self.source);
+        let name = |field: &Field| {
+            columns.iter().find(|(_, known)| known.name.eq_ignore_ascii_case(&field.name)).map(|(name, _)| *name)
+        };
+        let native = columns.iter().all(|(name, field)| *name == field.name);
+        let naming = if native { Naming::ApiNative } else { Naming::SnakeCase };
+        let mut unique = UniqueNames::default();
+        for (name, _) in columns {
+            unique.claim(name);
+        }
+        let mut commands = Vec::new();
+        for field in &drift.added {
+            let name = unique.claim(&naming.apply(&field.name));
+            let ty = sql_type(field.ty, &field.remote_type);
+            commands.push(format!("ALTER FOREIGN TABLE {source} ADD COLUMN {}", column(&name, field)));
+            commands.push(format!("ALTER TABLE {target} ADD COLUMN IF NOT EXISTS {} {ty}", quote(&name)));
+        }
+        for field in &drift.gone {
+            let Some(name) = name(field) else { continue };
+            commands.push(format!("ALTER FOREIGN TABLE {source} DROP COLUMN {}", quote(name)));
+        }
+        for field in &drift.retyped {
+            let Some(name) = name(field) else { continue };
+            let (quoted, ty) = (quote(name), sql_type(field.ty, &field.remote_type));
+            commands
+                .push(format!("ALTER FOREIGN TABLE {source} DROP COLUMN {quoted}, ADD COLUMN {}", column(name, field)));
+            if self.columns.iter().any(|column| column == name) {
+                commands.push(format!("ALTER TABLE {target} ALTER COLUMN {quoted} TYPE {ty} USING NULL"));
+            }
+        }
+        commands
     }
 }

@@ -1,0 +1,68 @@
+//! Looking at how an object that a synced table follows has changed, and changing the tables likewise.
+
+use std::task::Poll;
+
+use super::role::ActingAs;
+use super::session::{Answers, Remote};
+use super::spi::{Spi, oid_arg, text_arg};
+use super::synced::{Synced, as_keeper};
+use crate::error::Result;
+use crate::schema::Object;
+use crate::schema::drift::Drift;
+
+/// A description that was asked for.
+pub struct SchemaWatch {
+    synced: Synced,
+    answers: Answers<Object>,
+    object: Option<Object>,
+}
+
+impl SchemaWatch {
+    /// Asks, within a transaction.
+    pub fn start(synced: Synced) -> Result<SchemaWatch> {
+        let remote = Remote::open(synced.source.server, synced.owner)?;
+        let answers = remote.stream(vec![remote.connector.describe(&synced.followed.object)], Default::default());
+        Ok(SchemaWatch { synced, answers, object: None })
+    }
+
+    /// Ready when the answer is there; never waits.
+    pub fn collect(&mut self) -> Poll<Result<()>> {
+        loop {
+            match self.answers.poll() {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Ready(Some(Ok(object))) => self.object = Some(object),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.synced.source.locate(error))),
+            }
+        }
+    }
+
+    /// Writes down what has changed, or, if the table's options say so, follows it. True if all is to be read anew.
+    ///
+    /// Errors: Postgres's own, where a view needs a column that is to go, say.
+    pub fn finish(&self) -> Result<bool> {
+        let Some(object) = &self.object else { return Ok(false) };
+        // As the tables are by now.
+        let Some(synced) = Synced::read(self.synced.target)? else { return Ok(false) };
+        let drift = Drift::between(&synced.source.object, object);
+        let follow = synced.options.follow_schema && !drift.is_none();
+        let spi = Spi::connect()?;
+        if follow {
+            let fields = &synced.source.object.fields;
+            let columns: Vec<_> =
+                synced.source.columns().iter().map(|column| (column.name.as_str(), &fields[column.field])).collect();
+            let _owner = ActingAs::role(synced.owner);
+            for command in synced.names.follow_schema(&columns, &drift) {
+                spi.run(&command, &[])?;
+            }
+        }
+        let note = if follow { None } else { drift.note() };
+        let _keeper = as_keeper()?;
+        spi.run(
+            "UPDATE sequin.sync SET schema_note = $2, requests = requests + 1, \
+             swept_at = CASE WHEN $3::boolean THEN 'epoch' ELSE swept_at END WHERE target = $1",
+            &[oid_arg(synced.target), text_arg(note.as_deref()), text_arg(Some(if follow { "t" } else { "f" }))],
+        )?;
+        Ok(follow)
+    }
+}
