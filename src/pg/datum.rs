@@ -349,9 +349,9 @@ impl Encoder {
             (Target::Int4, Value::Int(number)) => narrow::<i32>(*number, "integer")?.into_datum(),
             (Target::Int8, Value::Int(number)) => number.into_datum(),
             (Target::Float8, Value::Float(number)) => number.into_datum(),
-            (Target::Date, Value::Date(days)) => days.saturating_sub(EPOCH_DAYS).into_datum(),
+            (Target::Date, Value::Date(days)) => date_datum(*days),
             (Target::Time, Value::Time(micros)) => micros.into_datum(),
-            (Target::Instant, Value::Instant(micros)) => micros.saturating_sub(EPOCH_MICROS).into_datum(),
+            (Target::Instant, Value::Instant(micros)) => instant_datum(*micros),
             (Target::Text, Value::Text(text)) => Some(text_datum(text)),
             (Target::TextArray, Value::List(items)) => Some(text_array(items)),
             _ => Some(self.by_input(value)),
@@ -376,6 +376,9 @@ impl Encoder {
                 Ok(Some(text_in_place(store.spot(text))))
             }
             (Target::Numeric, PageCell::Decimal { units, scale }) => Ok(Some(numeric::datum(units, scale))),
+            (Target::Bool, PageCell::Bool(flag)) => Ok(flag.into_datum()),
+            (Target::Date, PageCell::Date(days)) => Ok(date_datum(days)),
+            (Target::Instant, PageCell::Instant(micros)) => Ok(instant_datum(micros)),
             (_, PageCell::Other(at)) => self.encode(store.other(at)),
             _ => self.encode(&store.value(cell)),
         }
@@ -414,6 +417,14 @@ impl Encoder {
         // SAFETY: a NUL-terminated string in the server's encoding, and the type's own input function.
         unsafe { pg_sys::InputFunctionCall(&mut self.input, form, self.io_param, self.modifier) }
     }
+}
+
+fn date_datum(days: i32) -> Option<Datum> {
+    days.saturating_sub(EPOCH_DAYS).into_datum()
+}
+
+fn instant_datum(micros: i64) -> Option<Datum> {
+    micros.saturating_sub(EPOCH_MICROS).into_datum()
 }
 
 fn narrow<T: TryFrom<i64>>(number: i64, name: &str) -> Result<T> {

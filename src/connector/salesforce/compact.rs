@@ -12,7 +12,7 @@ use super::decode::{self, QueryPage};
 use crate::error::Result;
 use crate::query::page::{Cell, Span, Table};
 use crate::schema::Field;
-use crate::value::{Type, parse_date, parse_instant, parse_time};
+use crate::value::{Type, fixed, parse_date, parse_instant, parse_time};
 
 /// What stands before the records of a page, and behind them.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub fn next_link(body: &[u8]) -> Option<String> {
 
 /// Reads one answer to a query. `room` is used for its cells.
 pub fn page(body: &[u8], fields: &[Field], room: Vec<Cell>) -> Result<QueryPage> {
-    match std::str::from_utf8(body).ok().and_then(|text| compact(text, fields, room)) {
+    match simdutf8::basic::from_utf8(body).ok().and_then(|text| compact(text, fields, room)) {
         Some(page) => Ok(page),
         None => decode::page(body, fields),
     }
@@ -77,15 +77,44 @@ fn compact(text: &str, fields: &[Field], room: Vec<Cell>) -> Option<QueryPage> {
 /// A field that is asked for.
 struct Wanted<'a> {
     field: &'a Field,
-    /// `"Name":`
-    key: String,
+    /// `,"Name":`
+    lead: Pattern,
     /// Whether it may be null.
     nullable: bool,
 }
 
 impl<'a> Wanted<'a> {
     fn new(field: &'a Field) -> Self {
-        Wanted { field, key: format!("\"{}\":", field.name), nullable: field.remote_type != "boolean" }
+        let lead = Pattern::new(&format!(",\"{}\":", field.name));
+        Wanted { field, lead, nullable: field.remote_type != "boolean" }
+    }
+}
+
+/// A short text that is compared very often: by words, since calling a function for it takes longer.
+struct Pattern {
+    /// Eight bytes each, and which of them count.
+    words: Vec<(u64, u64)>,
+    /// In bytes.
+    len: usize,
+}
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        let word = |bytes: &[u8]| {
+            let mut word = [[0; 8]; 2];
+            word[0][..bytes.len()].copy_from_slice(bytes);
+            word[1][..bytes.len()].fill(u8::MAX);
+            (u64::from_le_bytes(word[0]), u64::from_le_bytes(word[1]))
+        };
+        Pattern { words: text.as_bytes().chunks(8).map(word).collect(), len: text.len() }
+    }
+
+    /// Whether `bytes` begin with it. Not seen in the last few bytes of all.
+    #[inline]
+    fn begins(&self, bytes: &[u8]) -> bool {
+        let (chunks, _) = bytes.as_chunks::<8>();
+        let same = |((word, counts), chunk): (&(u64, u64), &[u8; 8])| (u64::from_le_bytes(*chunk) ^ word) & counts == 0;
+        chunks.len() >= self.words.len() && self.words.iter().zip(chunks).all(same)
     }
 }
 
@@ -143,10 +172,10 @@ impl<'a> Reader<'a> {
         if self.eat("]") {
             return Some(table);
         }
-        let mut skipped = "";
+        let (mut head, mut skipped) = ("", "");
         loop {
             let start = self.at;
-            self.record(wanted, &mut skipped, &mut table)?;
+            self.record(wanted, &mut head, &mut skipped, &mut table)?;
             table.rows += 1;
             if table.rows == 1 {
                 let rows = (self.text.len() - start) / (self.at - start);
@@ -160,37 +189,81 @@ impl<'a> Reader<'a> {
 
     /// One record: the wanted fields in order, and others in between.
     ///
-    /// `skipped` is the last key that was none of them: it is mostly the same in every record.
-    fn record(&mut self, wanted: &[Wanted<'_>], skipped: &mut &'a str, table: &mut Table) -> Option<()> {
+    /// `head` is for [`Reader::attributes`]. `skipped` is the last key that was none of the wanted: it is mostly the same
+    /// in every record.
+    fn record(
+        &mut self,
+        wanted: &[Wanted<'_>],
+        head: &mut &'a str,
+        skipped: &mut &'a str,
+        table: &mut Table,
+    ) -> Option<()> {
         let mut rest = wanted.iter();
         let mut next = rest.next();
-        self.must("{")?;
+        let mut begun = self.attributes(head);
+        if !begun {
+            self.must("{")?;
+        }
         loop {
-            let found = match next {
-                Some(wanted) if self.eat(&wanted.key) => true,
-                _ => {
-                    let key = &self.text[self.string()?];
-                    self.must(":")?;
-                    let is_key = |wanted: &Wanted<'_>| wanted.field.name.eq_ignore_ascii_case(key);
-                    let found = next.is_some_and(is_key);
-                    if !found && key != *skipped && wanted.iter().any(is_key) {
-                        return None;
-                    }
-                    if !found {
-                        *skipped = key;
-                        self.skip()?;
-                    }
-                    found
-                }
-            };
-            if let Some(wanted) = next.filter(|_| found) {
+            while let Some(wanted) = next.filter(|wanted| begun && self.follows(&wanted.lead)) {
                 self.cell(wanted, table)?;
                 next = rest.next();
             }
-            if !self.more("}")? {
+            if begun && !self.more("}")? {
                 return next.is_none().then_some(());
             }
+            begun = true;
+            let key = &self.text[self.string()?];
+            self.must(":")?;
+            let is_key = |wanted: &Wanted<'_>| wanted.field.name.eq_ignore_ascii_case(key);
+            if let Some(wanted) = next.filter(|wanted| is_key(wanted)) {
+                self.cell(wanted, table)?;
+                next = rest.next();
+            } else {
+                if key != *skipped && wanted.iter().any(is_key) {
+                    return None;
+                }
+                *skipped = key;
+                self.skip()?;
+            }
         }
+    }
+
+    /// Steps over the attributes with which a record begins: `{"attributes":{"type":"Contact","url":"/services/…"}`.
+    ///
+    /// `head` is how the record before began, up to where its last text did. Whether they are there.
+    fn attributes(&mut self, head: &mut &'a str) -> bool {
+        let start = self.at;
+        let mut read = || {
+            if head.is_empty() || !self.eat(head) {
+                self.must("{\"attributes\":{")?;
+                loop {
+                    self.string()?;
+                    self.must(":\"")?;
+                    *head = &self.text[start..self.at];
+                    self.plain()?;
+                    if !self.more("}")? {
+                        return Some(());
+                    }
+                }
+            }
+            self.plain()?;
+            self.must("}")
+        };
+        let read = read().is_some();
+        if !read {
+            self.at = start;
+        }
+        read
+    }
+
+    #[inline]
+    fn follows(&mut self, pattern: &Pattern) -> bool {
+        let follows = pattern.begins(&self.bytes()[self.at..]);
+        if follows {
+            self.at += pattern.len;
+        }
+        follows
     }
 
     /// Reads a value. Each cell is pushed where it is made: carried there as a whole it would take twice the time.
@@ -209,9 +282,15 @@ impl<'a> Reader<'a> {
             Type::Bool => self.flag().map(|flag| cells.push(Cell::Bool(flag))),
             Type::Int => self.whole().map(|number| cells.push(Cell::Int(number))),
             Type::Decimal => self.number().map(|(units, scale)| cells.push(Cell::Decimal { units, scale })),
-            Type::Date => self.parsed(parse_date).map(|days| cells.push(Cell::Date(days))),
+            Type::Date => {
+                let days = self.exactly(fixed::date).or_else(|| self.parsed(parse_date));
+                days.map(|days| cells.push(Cell::Date(days)))
+            }
             Type::Time => self.parsed(parse_time).map(|micros| cells.push(Cell::Time(micros))),
-            Type::Instant => self.parsed(parse_instant).map(|micros| cells.push(Cell::Instant(micros))),
+            Type::Instant => {
+                let micros = self.exactly(fixed::instant_with_offset).or_else(|| self.parsed(parse_instant));
+                micros.map(|micros| cells.push(Cell::Instant(micros)))
+            }
             _ => None,
         };
         done.or_else(|| self.odd(wanted.field, table))
@@ -224,6 +303,17 @@ impl<'a> Reader<'a> {
         let cell = Cell::of(value, &mut table.values);
         table.cells.push(cell);
         Some(())
+    }
+
+    /// Reads a string of a known length, all of which `parse` must know.
+    #[inline]
+    fn exactly<const N: usize, T>(&mut self, parse: impl Fn(&[u8; N]) -> Option<T>) -> Option<T> {
+        let (text, rest) = self.bytes()[self.at..].strip_prefix(b"\"")?.split_first_chunk::<N>()?;
+        let parsed = parse(text).filter(|_| rest.first() == Some(&b'"'));
+        if parsed.is_some() {
+            self.at += N + 2;
+        }
+        parsed
     }
 
     fn parsed<T>(&mut self, parse: impl Fn(&str) -> Result<T>) -> Option<T> {
@@ -286,29 +376,27 @@ impl<'a> Reader<'a> {
     /// Reads a string that has no escapes: where its text stands.
     #[inline]
     fn string(&mut self) -> Option<Range<usize>> {
-        let bytes = self.bytes();
         if self.peek()? != b'"' {
             return None;
         }
-        let start = self.at + 1;
-        let mut end = start;
-        loop {
-            let Some(word) = bytes.get(end..).and_then(|rest| rest.first_chunk::<8>()) else {
-                end += bytes.get(end..)?.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
-                break;
-            };
-            let special = special(u64::from_le_bytes(*word));
-            if special != 0 {
-                end += special.trailing_zeros() as usize / 8;
-                break;
-            }
-            end += 8;
+        self.at += 1;
+        let text = self.plain();
+        if text.is_none() {
+            self.at -= 1;
         }
-        if bytes[end] != b'"' {
+        text
+    }
+
+    /// Reads the rest of such a string, without its first quotation mark.
+    #[inline]
+    fn plain(&mut self) -> Option<Range<usize>> {
+        let (start, rest) = (self.at, &self.bytes()[self.at..]);
+        let end = first_special(rest)?;
+        if rest[end] != b'"' {
             return None;
         }
-        self.at = end + 1;
-        Some(start..end)
+        self.at += end + 1;
+        Some(start..start + end)
     }
 
     /// Reads a number without exponent, of up to 18 digits, as units and decimal places. A negative zero is none.
@@ -340,13 +428,29 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Marks the first byte that ends the plain part of a JSON string, by its highest bit: a quotation mark, a backslash or
-/// a control character. Marks behind the first may be wrong.
+/// Where the plain part of a JSON string ends: at a quotation mark, a backslash or a control character.
+#[inline]
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    let (words, _) = bytes.as_chunks::<8>();
+    let (pairs, _) = words.as_chunks::<2>();
+    for (at, [one, other]) in pairs.iter().enumerate() {
+        let (one, other) = (specials(*one), specials(*other));
+        if one | other != 0 {
+            let bit = if one == 0 { 64 + other.trailing_zeros() } else { one.trailing_zeros() };
+            return Some(at * 16 + bit as usize / 8);
+        }
+    }
+    let behind = pairs.len() * 16;
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    bytes[behind..].iter().position(special).map(|at| behind + at)
+}
+
+/// Marks the first special byte of eight by its highest bit. Marks behind it may be wrong.
 /// <https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord>
-fn special(word: u64) -> u64 {
+#[inline]
+fn specials(bytes: [u8; 8]) -> u64 {
     const ONES: u64 = u64::MAX / 255;
-    const HIGHEST: u64 = ONES << 7;
-    let below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word & HIGHEST;
-    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    is(b'"') | is(b'\\') | below(word, 0x20)
+    let word = u64::from_le_bytes(bytes);
+    let is = |byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
+    (is(b'"') | is(b'\\') | word.wrapping_sub(ONES * 0x20)) & !word & (ONES << 7)
 }

@@ -358,6 +358,55 @@ fn records_of_another_make_are_read_the_long_way_or_refused() {
 }
 
 #[test]
+fn records_whose_attributes_differ_are_read_alike() {
+    let fields = [text("A")];
+    let page = |attributes: &[&str]| {
+        let records: Vec<_> =
+            attributes.iter().map(|attributes| format!(r#"{{"attributes":{attributes},"A":"a"}}"#)).collect();
+        format!(r#"{{"totalSize":{},"done":true,"records":[{}]}}"#, records.len(), records.join(","))
+    };
+    let usual = r#"{"type":"X","url":"/x"}"#;
+    for other in [
+        r#"{"type":"X","url":"/some/other"}"#,
+        r#"{"type":"Y","url":"/x"}"#,
+        r#"{"type":"X"}"#,
+        r#"{"type":"X","url":"/x","more":"m"}"#,
+        r#"{"type":"X","url":"/\u0078"}"#,
+        r#"{"type":"X","url":null}"#,
+        r#"{"type":"X","url":{"A":"x"}}"#,
+        "{}",
+        "null",
+        r#""A""#,
+    ] {
+        let records = both_ways(&fields, &page(&[usual, other, usual, other, other, usual])).unwrap();
+        assert_eq!(records.len(), 6, "{other}");
+        assert!(records.iter().all(|record| **record == [Value::text("a")]), "{other}");
+    }
+    for broken in [r#"{"type":"X","url":"/x"#, r#"{"type":"X","url":"/x","}"#, r#"{"type":"X","url":"/x"]"#, "{"] {
+        assert!(both_ways(&fields, &page(&[usual, broken, usual])).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn texts_of_every_length_end_where_they_end() {
+    let fields = [text("A"), text("B")];
+    let page =
+        |one: &str, other: &str| format!(r#"{{"totalSize":1,"done":true,"records":[{{"A":"{one}","B":"{other}"}}]}}"#);
+    for letter in ["x", "é", "😀", "\u{7f}", "!", "#", "[", "]"] {
+        for length in 0..40 {
+            let plain = letter.repeat(length);
+            let read = both_ways(&fields, &page(&plain, letter)).unwrap();
+            assert_eq!(*read[0], [Value::text(&*plain), Value::text(letter)]);
+            let read = both_ways(&fields, &page(&format!(r#"{plain}\"{plain}"#), letter)).unwrap();
+            assert_eq!(*read[0], [Value::text(format!("{plain}\"{plain}")), Value::text(letter)]);
+            for control in ["\0", "\n", "\u{1f}"] {
+                assert!(both_ways(&fields, &page(&format!("{plain}{control}{plain}"), letter)).is_err());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_page_cut_anywhere_is_no_page() {
     let body = answer(r#""done":false,"nextRecordsUrl":"/services/data/v62.0/query/01g-1""#);
     for end in 0..body.len() {
