@@ -204,9 +204,8 @@ pub mod fixed {
         let year = number::<4>(text, 0, &mut odd);
         let month = number::<2>(text, 5, &mut odd);
         let day = number::<2>(text, 8, &mut odd);
-        let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
         let length = u32::from(*LENGTHS.get(month as usize)?);
-        if odd || day == 0 || day > length || (month == 2 && day == 29 && !leap) {
+        if odd || day == 0 || day > length || (month == 2 && day == 29 && !is_leap(year)) {
             return None;
         }
         // Years from March on, so that leap days come last; 400 more of them, so that none is below zero.
@@ -214,6 +213,11 @@ pub mod fixed {
         let (year, from_march) = if month > 2 { (year + 400, month - 3) } else { (year + 399, month + 9) };
         let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * from_march + 2) / 5 + day - 1;
         Some(days as i32 - 146_097 - 719_468)
+    }
+
+    #[cold]
+    fn is_leap(year: u32) -> bool {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
     }
 
     /// `13:30:00.000`.

@@ -370,17 +370,24 @@ impl Encoder {
 
     /// As [`Encoder::encode`], of a page's cell. The datum may lie in the page.
     pub fn encode_cell(&mut self, cell: PageCell, store: &mut Store) -> Result<Option<Datum>> {
-        match (self.target, cell) {
-            (_, PageCell::Null) => Ok(None),
-            (Target::Text, PageCell::Text(text)) if self.utf8 && text.len() <= SHORT => {
-                Ok(Some(text_in_place(store.spot(text))))
-            }
-            (Target::Numeric, PageCell::Decimal { units, scale }) => Ok(Some(numeric::datum(units, scale))),
-            (Target::Bool, PageCell::Bool(flag)) => Ok(flag.into_datum()),
-            (Target::Date, PageCell::Date(days)) => Ok(date_datum(days)),
-            (Target::Instant, PageCell::Instant(micros)) => Ok(instant_datum(micros)),
-            (_, PageCell::Other(at)) => self.encode(store.other(at)),
+        match cell {
+            PageCell::Other(at) => self.encode(store.other(at)),
             _ => self.encode(&store.value(cell)),
+        }
+    }
+
+    /// As [`Encoder::encode_cell`], of a cell that surely is no error; `None` of others.
+    #[inline]
+    pub fn encode_plain(&self, cell: PageCell, store: &mut Store) -> Option<Datum> {
+        match (cell, self.target) {
+            (PageCell::Text(text), Target::Text) if self.utf8 && text.len() <= SHORT => {
+                Some(text_in_place(store.spot(text)))
+            }
+            (PageCell::Instant(micros), Target::Instant) => instant_datum(micros),
+            (PageCell::Date(days), Target::Date) => date_datum(days),
+            (PageCell::Bool(flag), Target::Bool) => flag.into_datum(),
+            (PageCell::Decimal { units, scale }, Target::Numeric) => Some(numeric::datum(units, scale)),
+            _ => None,
         }
     }
 

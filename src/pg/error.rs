@@ -102,20 +102,15 @@ impl Trail {
         Trail { callback, columns }
     }
 
-    /// From here on errors name the column set by [`Trail::at`]. An error that passes by finds the stack put
-    /// right by whoever catches it.
-    pub fn enter(&mut self) {
+    /// From here on errors name this column. An error that passes by finds the stack put right by whoever catches it.
+    pub fn enter(&mut self, column: usize) {
         // SAFETY: the one thread that runs Postgres code; the callback is in memory that lives until an error of its
         // statement has been reported.
         unsafe {
+            (*self.callback).arg = self.columns[column].cast();
             (*self.callback).previous = pg_sys::error_context_stack;
             pg_sys::error_context_stack = self.callback;
         }
-    }
-
-    pub fn at(&mut self, column: usize) {
-        // SAFETY: the callback is live as long as the trail.
-        unsafe { (*self.callback).arg = self.columns[column].cast() };
     }
 
     pub fn leave(&mut self) {

@@ -12,6 +12,11 @@ use super::{datum, memory, version};
 use crate::error::{Error, Kind, Result};
 use crate::value::Value;
 
+unsafe extern "C-unwind" {
+    /// Without the guard that pgrx's own declaration brings: it raises no error, and every row calls it.
+    fn ExecStoreVirtualTuple(slot: *mut pg_sys::TupleTableSlot) -> *mut pg_sys::TupleTableSlot;
+}
+
 /// A foreign scan in execution. Valid during a callback.
 #[derive(Clone, Copy)]
 pub struct ScanNode<'e> {
@@ -268,8 +273,12 @@ impl<'e> Slot<'e> {
     }
 
     pub fn clear(&mut self) {
-        // SAFETY: a scan's own slot.
-        unsafe { pg_sys::ExecClearTuple(self.slot.as_ptr()) };
+        // SAFETY: a scan's own slot, which knows its kind.
+        let clear = unsafe { (*self.slot.as_ref().tts_ops).clear };
+        if let Some(clear) = clear {
+            // SAFETY: as ExecClearTuple does, without pgrx's guard: it raises no error, and every row calls it.
+            unsafe { clear(self.slot.as_ptr()) };
+        }
     }
 
     pub fn as_ptr(&self) -> *mut pg_sys::TupleTableSlot {
@@ -288,7 +297,7 @@ impl<'e> Slot<'e> {
         nulls.fill(true);
         fill(values, nulls)?;
         // SAFETY: the slot is empty, and every attribute has just been set.
-        unsafe { pg_sys::ExecStoreVirtualTuple(slot) };
+        unsafe { ExecStoreVirtualTuple(slot) };
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use super::error::Trail;
 use super::executor::Slot;
 use super::scan_plan::Output;
 use crate::error::Result;
-use crate::query::page::Page;
+use crate::query::page::{Cell, Page};
 use crate::schema::Field;
 
 /// How the cells of records become rows.
@@ -52,20 +52,27 @@ impl RowMaker {
     pub fn fill(&mut self, page: &mut Page, row: usize, slot: &mut Slot<'_>) -> Result<()> {
         let (cells, store) = page.row(row);
         slot.store(|values, nulls| {
-            self.trail.enter();
             for (at, output) in self.outputs.iter_mut().enumerate() {
-                self.trail.at(at);
                 let cell = cells[output.cell];
-                let datum = match output.per {
-                    None => output.encoder.encode_cell(cell, store),
-                    Some(per) => output.encoder.quotient(&store.value(cell), &store.value(cells[per])),
+                let datum = match output.encoder.encode_plain(cell, store) {
+                    Some(datum) if output.per.is_none() => Some(datum),
+                    _ if matches!(cell, Cell::Null) => None,
+                    _ => {
+                        self.trail.enter(at);
+                        let datum = match output.per {
+                            None => output.encoder.encode_cell(cell, store),
+                            Some(per) => output.encoder.quotient(&store.value(cell), &store.value(cells[per])),
+                        };
+                        let datum = datum.map_err(|error| error.column(&self.fields[output.cell].name))?;
+                        self.trail.leave();
+                        datum
+                    }
                 };
-                if let Some(datum) = datum.map_err(|error| error.column(&self.fields[output.cell].name))? {
+                if let Some(datum) = datum {
                     values[output.place] = datum;
                     nulls[output.place] = false;
                 }
             }
-            self.trail.leave();
             Ok(())
         })
     }

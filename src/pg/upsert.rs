@@ -96,12 +96,11 @@ impl<'a> Given<'a> {
         let mut changes = Vec::with_capacity(self.rows.len());
         for (number, row) in self.rows.into_iter().enumerate() {
             let mut change = Change::default();
-            trail.enter();
             for (at, json) in row {
-                trail.at(at);
+                trail.enter(at);
                 change.cells.push((at, encoders[at].read_json(json.get(), columns[at].type_oid)?));
+                trail.leave();
             }
-            trail.leave();
             let change = writer.write.upserted(change).map_err(|error| writer.misfit(error, number))?;
             let by = &writer.write.fields[0];
             let folded = fold(by, &change.key);
