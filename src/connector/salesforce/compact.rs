@@ -271,13 +271,14 @@ impl<'a> Reader<'a> {
     fn cell(&mut self, wanted: &Wanted<'_>, table: &mut Table) -> Option<()> {
         let cells = &mut table.cells;
         let done = match wanted.field.ty {
+            // Whatever is no string comes below.
+            Type::Text if self.peek() == Some(b'"') => {
+                let span = self.string().and_then(|text| Span::new(text.start, text.end));
+                span.map(|span| cells.push(Cell::Text(span)))
+            }
             _ if wanted.nullable && self.eat("null") => {
                 cells.push(Cell::Null);
                 Some(())
-            }
-            Type::Text => {
-                let span = self.string().and_then(|text| Span::new(text.start, text.end));
-                span.map(|span| cells.push(Cell::Text(span)))
             }
             Type::Bool => self.flag().map(|flag| cells.push(Cell::Bool(flag))),
             Type::Int => self.whole().map(|number| cells.push(Cell::Int(number))),
@@ -431,26 +432,22 @@ impl<'a> Reader<'a> {
 /// Where the plain part of a JSON string ends: at a quotation mark, a backslash or a control character.
 #[inline]
 fn first_special(bytes: &[u8]) -> Option<usize> {
-    let (words, _) = bytes.as_chunks::<8>();
-    let (pairs, _) = words.as_chunks::<2>();
-    for (at, [one, other]) in pairs.iter().enumerate() {
-        let (one, other) = (specials(*one), specials(*other));
-        if one | other != 0 {
-            let bit = if one == 0 { 64 + other.trailing_zeros() } else { one.trailing_zeros() };
-            return Some(at * 16 + bit as usize / 8);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let marks = specials(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return Some(at * 8 + marks.trailing_zeros() as usize / 8);
         }
     }
-    let behind = pairs.len() * 16;
     let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    bytes[behind..].iter().position(special).map(|at| behind + at)
+    rest.iter().position(special).map(|at| bytes.len() - rest.len() + at)
 }
 
-/// Marks the first special byte of eight by its highest bit. Marks behind it may be wrong.
+/// Marks the first special byte of a word by its highest bit. Marks behind it may be wrong.
 /// <https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord>
 #[inline]
-fn specials(bytes: [u8; 8]) -> u64 {
+fn specials(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
-    let word = u64::from_le_bytes(bytes);
     let is = |byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
     (is(b'"') | is(b'\\') | word.wrapping_sub(ONES * 0x20)) & !word & (ONES << 7)
 }
