@@ -7,7 +7,7 @@ use pgrx::pg_sys::{self, BuiltinOid, Datum, Oid, PgOid};
 use pgrx::{FromDatum, IntoDatum};
 use serde_json::value::RawValue;
 
-use super::memory::{SHORT, c_text, in_utf8, text, text_datum, text_in_place};
+use super::memory::{SHORT, c_text, in_utf8, plain_bytes, text, text_datum, text_in_place};
 use super::numeric;
 use crate::error::{Error, Kind, Result};
 use crate::query::page::{Cell as PageCell, Store};
@@ -155,6 +155,8 @@ pub struct Decoder {
 
 enum Cell {
     Text,
+    Numeric,
+    /// A float4, which as a float8 would have digits that nobody gave it.
     Decimal,
     Json,
     Bytes,
@@ -181,8 +183,8 @@ impl Decoder {
         };
         let kind = match PgOid::from(base) {
             PgOid::BuiltIn(BuiltinOid::TEXTOID | BuiltinOid::VARCHAROID) => Cell::Text,
-            // A float4 as a float8 would have digits that nobody gave it.
-            PgOid::BuiltIn(BuiltinOid::NUMERICOID | BuiltinOid::FLOAT4OID) => Cell::Decimal,
+            PgOid::BuiltIn(BuiltinOid::NUMERICOID) => Cell::Numeric,
+            PgOid::BuiltIn(BuiltinOid::FLOAT4OID) => Cell::Decimal,
             PgOid::BuiltIn(BuiltinOid::BPCHAROID) => Cell::Padded,
             PgOid::BuiltIn(BuiltinOid::TIMESTAMPOID) => Cell::Timestamp,
             _ if element(base).is_some() => Cell::List,
@@ -203,6 +205,12 @@ impl Decoder {
         match self.kind {
             // SAFETY: see above.
             Cell::Text => Value::Text(unsafe { text_of(datum) }),
+            Cell::Numeric => {
+                // SAFETY: see above.
+                let plain = unsafe { plain_bytes(datum) }.and_then(numeric::text);
+                // SAFETY: see above.
+                Value::Decimal(plain.map_or_else(|| unsafe { self.output(datum) }, String::into_boxed_str))
+            }
             // SAFETY: see above.
             Cell::Decimal => Value::Decimal(unsafe { self.output(datum) }),
             // SAFETY: see above.
@@ -244,6 +252,10 @@ unsafe fn text_of(datum: Datum) -> Box<str> {
     if !in_utf8() {
         // SAFETY: by the contract above.
         return unsafe { output(datum, pg_sys::TEXTOID) };
+    }
+    // SAFETY: by the contract above.
+    if let Some(plain) = unsafe { plain_bytes(datum) }.and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+        return plain.into();
     }
     // SAFETY: by the contract above; what is stored is valid in the database's encoding.
     unsafe { <&str>::from_datum(datum, false) }.unwrap_or_default().into()

@@ -78,6 +78,19 @@ pub fn palloc<T: Copy>(value: T) -> *mut T {
     }
 }
 
+/// The bytes of a value of variable length, if they lie there as they are: neither compressed nor elsewhere.
+///
+/// # Safety
+/// The datum must be of such a type, and live for `'d`.
+pub unsafe fn plain_bytes<'d>(datum: pg_sys::Datum) -> Option<&'d [u8]> {
+    let start = datum.cast_mut_ptr::<pg_sys::varlena>().cast_const();
+    // SAFETY: by the contract above; the header says of which kind it is, and how long.
+    unsafe {
+        let plain = if pgrx::varatt_is_1b(start) { !pgrx::varatt_is_1b_e(start) } else { pgrx::varatt_is_4b_u(start) };
+        plain.then(|| std::slice::from_raw_parts(pgrx::vardata_any(start).cast(), pgrx::varsize_any_exhdr(start)))
+    }
+}
+
 /// The longest text, in bytes, that a header of one byte can say the length of.
 pub const SHORT: usize = 126;
 

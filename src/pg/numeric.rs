@@ -1,4 +1,4 @@
-//! Decimals as `numeric` datums, without a text in between.
+//! Decimals to `numeric` datums without a text in between, and back to text without a call of Postgres.
 
 use pgrx::pg_sys::{self, Datum};
 
@@ -9,6 +9,10 @@ const NEGATIVE: u16 = 0x2000;
 const SCALE_SHIFT: u32 = 7;
 const WEIGHT_SIGN: u16 = 0x0040;
 const WEIGHT_MASK: u16 = 0x003f;
+/// The bits that tell the short form from others: a long one, infinities and NaN.
+const FORM: u16 = 0xc000;
+/// Base 10,000.
+const BASE_DIGITS: usize = 4;
 
 /// The header of a value of variable length, in bytes.
 const LENGTH: usize = 4;
@@ -59,6 +63,45 @@ fn words(units: i64, scale: u8) -> ([u16; DIGITS + 1], usize) {
     (words, count + 1)
 }
 
+/// A numeric's bytes, without their length, as the text that `numeric_out` makes of them; `None` for those that are not
+/// of the short form.
+pub fn text(bytes: &[u8]) -> Option<String> {
+    let (words, _) = bytes.as_chunks::<2>();
+    let (header, digits) = words.split_first()?;
+    let header = u16::from_ne_bytes(*header);
+    if header & FORM != SHORT {
+        return None;
+    }
+    let scale = usize::from((header & !FORM & !NEGATIVE) >> SCALE_SHIFT);
+    let weight = i32::from(header & WEIGHT_MASK) - if header & WEIGHT_SIGN != 0 { 64 } else { 0 };
+    // Digit groups at both ends may be left out.
+    let group = |power: i32| {
+        let digit = usize::try_from(weight - power).ok().and_then(|at| digits.get(at));
+        let mut group = digit.map_or(0, |digit| u16::from_ne_bytes(*digit));
+        let mut letters = [b'0'; BASE_DIGITS];
+        for letter in letters.iter_mut().rev() {
+            *letter += (group % 10) as u8;
+            group /= 10;
+        }
+        letters.map(char::from)
+    };
+    let mut text = String::with_capacity(2 + (digits.len() + 1) * BASE_DIGITS + scale);
+    if header & NEGATIVE != 0 {
+        text.push('-');
+    }
+    let whole = (0..=weight.max(0)).rev().flat_map(group);
+    let sign = text.len();
+    text.extend(whole.skip_while(|letter| *letter == '0'));
+    if text.len() == sign {
+        text.push('0');
+    }
+    if scale > 0 {
+        text.push('.');
+        text.extend((1..).flat_map(|behind| group(-behind)).take(scale));
+    }
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +134,32 @@ mod tests {
         ] {
             assert_eq!(parts(units, scale), (units < 0, scale.into(), weight, digits), "{units} at {scale}");
         }
+    }
+
+    #[test]
+    fn decimals_come_back_with_all_their_digits() {
+        for (units, scale, expected) in [
+            (0, 0, "0"),
+            (0, 2, "0.00"),
+            (1, 0, "1"),
+            (150, 2, "1.50"),
+            (-5, 2, "-0.05"),
+            (5, 5, "0.00005"),
+            (10_000, 0, "10000"),
+            (10_000, 4, "1.0000"),
+            (100_000_000, 8, "1.00000000"),
+            (100_000_000, 0, "100000000"),
+            (123_456_789, 4, "12345.6789"),
+            (999_999_999_999_999_999, 18, "0.999999999999999999"),
+            (-999_999_999_999_999_999, 0, "-999999999999999999"),
+        ] {
+            let (words, count) = words(units, scale);
+            let bytes: Vec<_> = words[..count].iter().flat_map(|word| word.to_ne_bytes()).collect();
+            assert_eq!(text(&bytes).as_deref(), Some(expected), "{units} at {scale}");
+        }
+        for other in [0xc000u16, 0xd000, 0xf000, 0x0000, 0x4002] {
+            assert_eq!(text(&[other.to_ne_bytes(), [0, 0]].concat()), None);
+        }
+        assert_eq!(text(&[]), None);
     }
 }
