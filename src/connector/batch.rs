@@ -53,7 +53,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// `max_retries`: how often it is sent again because a record was busy.
 pub fn batch(wording: impl Wording + 'static, write: Write, changes: &[Change], max_retries: u32) -> Job<Vec<Outcome>> {
     let keys = changes.iter().map(|change| change.key.clone()).collect();
-    let mut text = String::new();
+    // About what names and punctuation take, besides the values.
+    let mut text = String::with_capacity(changes.iter().map(|change| 64 + change.weight()).sum());
     let mut word = |change| {
         let start = text.len();
         let worded = wording.word(&mut text, &write, change);

@@ -31,7 +31,7 @@ pub fn call(server: &CStr, method: &str, path: &str, body: Option<String>) -> Re
     let object = path.split('?').next().unwrap_or_default();
     let deed = ledger::deed(server, object, done);
     let spell = || vec![(None, body.clone().unwrap_or_else(|| "null".to_owned()))];
-    let answer = in_flight(&remote, job, &Arc::default(), &deed, spell)?;
+    let answer = in_flight(&remote, job, &Arc::default(), &deed, spell, || ())?;
     let answer = answer.and_then(|mut answers| answers.pop());
     let answer = answer.ok_or_else(|| Error::new(Kind::Internal, "the call brought no answer"))?;
     if request.effect != Effect::None && answer.status < 300 {

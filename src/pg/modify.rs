@@ -179,7 +179,7 @@ impl Modify {
     fn send(&mut self) -> Result<()> {
         let limits = self.writer()?.limits;
         let mut bytes = 0;
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(limits.records.min(self.waiting.len()));
         while batch.len() < limits.records && (batch.is_empty() || bytes < limits.bytes) {
             let Some(todo) = self.waiting.pop_front() else { break };
             bytes += todo.weight();
@@ -205,7 +205,9 @@ impl Modify {
             let returning = self.plan.returning.iter().filter(|attribute| Some(**attribute) != key);
             let returning: Vec<Field> = returning.filter_map(|attribute| field(*attribute)).collect();
             let meter = Arc::clone(&self.meter);
-            self.writer = Some(Writer::open(&self.table, self.user, write, returning, meter)?);
+            let mut writer = Writer::open(&self.table, self.user, write, returning, meter)?;
+            writer.tells_keys = !self.outputs.is_empty();
+            self.writer = Some(writer);
         }
         self.writer.as_mut().ok_or_else(|| Error::new(Kind::Internal, "the writer is gone"))
     }

@@ -41,6 +41,7 @@ impl Todo {
 
 /// A record as it is now.
 pub struct Now {
+    /// Empty if the writer was told that nobody wants to know.
     pub key: Box<str>,
     /// Of an upsert.
     pub created: Option<bool>,
@@ -54,12 +55,16 @@ pub struct Writer {
     pub limits: WriteLimits,
     /// Read back after each batch.
     returning: Vec<Field>,
+    /// Whether somebody wants to know the keys of what was written.
+    pub tells_keys: bool,
     meter: Arc<Meter>,
     deed: Deed,
     /// Rows of the statement that were sent or needed no sending.
     rows: usize,
     /// Records that were written.
     written: usize,
+    /// The batch before, to be let go of while the next one is on its way: that takes its time.
+    spent: Vec<Change>,
 }
 
 /// Records of which an error shows what was sent.
@@ -88,7 +93,18 @@ impl Writer {
         }
         let limits = remote.connector.write_limits(write.op);
         let deed = ledger::deed(table.server, &write.object, write.op.past());
-        Ok(Writer { remote, write, limits, returning, meter, deed, rows: 0, written: 0 })
+        Ok(Writer {
+            remote,
+            write,
+            limits,
+            returning,
+            tells_keys: true,
+            meter,
+            deed,
+            rows: 0,
+            written: 0,
+            spent: Vec::new(),
+        })
     }
 
     /// Whether the API keeps two values of a field as the same.
@@ -104,8 +120,8 @@ impl Writer {
     /// Sends one batch, no more than [`Writer::limits`] allows. For each row what the record is now; `None` if it is
     /// gone, or was changed before.
     pub fn send(&mut self, batch: Vec<Todo>) -> Result<Vec<Option<Now>>> {
-        let mut changes = Vec::new();
-        let mut places = Vec::new();
+        let mut changes = Vec::with_capacity(batch.len());
+        let mut places = Vec::with_capacity(batch.len());
         let mut now: Vec<Option<Now>> = Vec::with_capacity(batch.len());
         for (at, todo) in batch.into_iter().enumerate() {
             now.push(match todo {
@@ -119,10 +135,12 @@ impl Writer {
             });
         }
         if !changes.is_empty() {
-            let outcomes = self.deliver(&changes).map_err(|error| self.place_batch(error, now.len()))?;
+            let mut outcomes = self.deliver(&changes).map_err(|error| self.place_batch(error, now.len()))?;
             let refused = outcomes.iter().position(|outcome| matches!(outcome, Outcome::Refused(_)));
-            let keys = outcomes.iter().filter_map(|outcome| match outcome {
-                Outcome::Written(written) => Some(Some(written.key.clone())),
+            let tells_keys = self.tells_keys || !self.returning.is_empty();
+            let keys = outcomes.iter_mut().filter_map(|outcome| match outcome {
+                Outcome::Written(written) if tells_keys => Some(Some(written.key.clone())),
+                Outcome::Written(written) => Some(Some(std::mem::take(&mut written.key))),
                 _ => None,
             });
             let keys: Vec<_> = keys.collect();
@@ -138,6 +156,7 @@ impl Writer {
                     now[place] = Some(Now { key: written.key, created: written.created, cells: Box::default() });
                 }
             }
+            self.spent = changes;
         }
         self.read_back(&mut now)?;
         self.rows += now.len();
@@ -163,9 +182,9 @@ impl Writer {
     /// Runs the job of a batch. Whatever ends the wait, what may have been done is noted.
     fn deliver(&mut self, changes: &[Change]) -> Result<Vec<Outcome>> {
         let job = self.remote.connector.write(&self.write, changes)?;
-        let outcomes = in_flight(&self.remote, job, &self.meter, &self.deed, || {
-            changes.iter().map(|change| self.spell(change)).collect()
-        })?;
+        let spent = std::mem::take(&mut self.spent);
+        let spell = || changes.iter().map(|change| self.spell(change)).collect();
+        let outcomes = in_flight(&self.remote, job, &self.meter, &self.deed, spell, || drop(spent))?;
         let outcomes = outcomes.unwrap_or_default();
         if outcomes.len() != changes.len() {
             let message = format!("{} outcomes for {} records", outcomes.len(), changes.len());
@@ -264,16 +283,18 @@ impl Writer {
 }
 
 /// Runs a job that writes, and notes what it leaves in doubt: because its answer was lost, or because the wait for it
-/// was cut short. `spell` says what is sent: keys, where there are any, and JSON.
+/// was cut short. `spell` says what is sent: keys, where there are any, and JSON. `meanwhile` must not fail.
 pub fn in_flight<T: Weigh + Send + 'static>(
     remote: &Remote,
     job: Job<T>,
     meter: &Arc<Meter>,
     deed: &Deed,
     spell: impl Fn() -> Vec<(Option<Box<str>>, String)>,
+    meanwhile: impl FnOnce(),
 ) -> Result<Option<T>> {
     let mut answers = remote.stream(vec![job], Arc::clone(meter));
     let mut flight = Flight { account: answers.account.clone(), deed, spell: &spell, landed: false };
+    meanwhile();
     let answer = detail_on_interrupt(&|| flight.doubt(), || answers.receive());
     let answer = answer.map_err(|error| match error.kind() {
         Kind::OutcomeUnknown => flight.doubt().into_iter().fold(error, Error::detail),
