@@ -34,6 +34,9 @@ pub trait Connector: Send + Sync {
     /// The ways to read an object, best first; at least one. Plan time: asks nothing.
     fn accesses(&self, object: &Object, ask: &Ask) -> Vec<Access>;
 
+    /// The field that says when a record was made, by which an object can be read in parts.
+    fn made_at<'o>(&self, object: &'o Object) -> Option<&'o Field>;
+
     /// The requests of a read, in pieces that may run in any order; none if no record can match.
     fn read(&self, read: &BoundRead) -> Result<Vec<Job<Page>>>;
 

@@ -187,6 +187,10 @@ impl Connector for Toy {
         Vec::new()
     }
 
+    fn made_at<'o>(&self, _object: &'o Object) -> Option<&'o Field> {
+        None
+    }
+
     fn read(&self, _read: &BoundRead) -> Result<Vec<Job<Page>>> {
         Ok(Vec::new())
     }

@@ -13,7 +13,7 @@ use super::join;
 use super::plan::{self, Relation};
 use super::planner::{Join, Rel, WonPath, restrictions};
 use super::scan::Scan;
-use super::{import, node, plan_text};
+use super::{analyze, import, node, plan_text};
 
 /// What hangs on a relation of the planner.
 enum Stage<'p> {
@@ -39,6 +39,7 @@ pub fn routine() -> PgBox<pg_sys::FdwRoutine> {
     routine.EndForeignScan = Some(end_foreign_scan);
     routine.ExplainForeignScan = Some(explain_foreign_scan);
     super::modify_handler::add(&mut routine);
+    routine.AnalyzeForeignTable = Some(analyze_foreign_table);
     routine.ImportForeignSchema = Some(import_foreign_schema);
     routine.into_pg_boxed()
 }
@@ -248,6 +249,43 @@ unsafe extern "C-unwind" fn explain_foreign_scan(
         let scan = unsafe { running(node) }.map(|(_, scan)| scan);
         or_raise(explain::foreign_scan(view, scan, explain));
     }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn analyze_foreign_table(
+    relation: pg_sys::Relation,
+    sampler: *mut pg_sys::AcquireSampleRowsFunc,
+    blocks: *mut pg_sys::BlockNumber,
+) -> bool {
+    if analyze::is_unasked() {
+        return false;
+    }
+    // SAFETY: see above.
+    unsafe {
+        *sampler = Some(acquire_sample_rows);
+        *blocks = or_raise(analyze::blocks((*relation).rd_id, f64::from((*(*relation).rd_rel).reltuples)));
+    }
+    true
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn acquire_sample_rows(
+    relation: pg_sys::Relation,
+    level: i32,
+    rows: *mut pg_sys::HeapTuple,
+    room: i32,
+    records: *mut f64,
+    dead: *mut f64,
+) -> i32 {
+    // SAFETY: see above.
+    let table = unsafe { (*relation).rd_id };
+    let sample = or_raise(analyze::sample(table, usize::try_from(room).unwrap_or(0), level));
+    // SAFETY: see above; there is room for as many rows as were asked for.
+    unsafe {
+        (*records, *dead) = (sample.records, 0.0);
+        ptr::copy_nonoverlapping(sample.rows.as_ptr(), rows, sample.rows.len());
+    }
+    sample.rows.len() as i32
 }
 
 #[pg_guard]

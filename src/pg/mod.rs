@@ -1,11 +1,12 @@
 //! The only room that knows Postgres, and the only one with `unsafe`.
 //!
-//! [`handler`] holds the callbacks; [`plan`], [`scan`], [`explain`] and [`import`] are what they call.
+//! [`handler`] holds the callbacks; [`plan`], [`scan`], [`explain`], [`analyze`] and [`import`] are what they call.
 //! Beside them stand safe views: of expression trees ([`node`], [`operator`], [`lower`]), of the catalogue
 //! ([`catalog`]), of datums ([`datum`]), of errors ([`error`]) and of waiting ([`wait`]).
 #![allow(unsafe_code)]
 
 mod aggregate;
+mod analyze;
 pub mod background;
 mod call;
 mod catalog;
@@ -38,7 +39,7 @@ mod planner;
 mod read_ahead;
 pub mod registry;
 mod role;
-mod row_maker;
+mod row;
 mod scan;
 mod scan_plan;
 mod schema_watch;

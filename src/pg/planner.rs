@@ -142,7 +142,8 @@ impl<'p> Rel<'p> {
     pub fn estimate_size(mut self, told: f64) {
         // SAFETY: a live relation, of which nobody else holds a reference now.
         let rel = unsafe { self.rel.as_mut() };
-        if rel.tuples <= 0.0 {
+        // Since 14 a table that was never analysed is told from an empty one.
+        if rel.tuples < 0.0 {
             rel.tuples = told.max(1.0);
         }
         // SAFETY: a live base relation.

@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 
 use super::catalog::Table;
 use super::executor::{Expression, ScanNode, Slot};
-use super::row_maker::RowMaker;
+use super::row::Rows;
 use super::scan_plan::ScanPlan;
 use super::session::{Answers, Remote};
 use super::supply;
@@ -26,7 +26,7 @@ pub struct Scan {
     plan: ScanPlan,
     table: Table,
     user: pg_sys::Oid,
-    rows: RowMaker,
+    rows: Rows,
     /// What [`Operand::Arg`](crate::query::predicate::Operand::Arg) counts.
     args: Vec<Expression>,
     meter: Arc<Meter>,
@@ -87,9 +87,9 @@ impl Scan {
         let rows = match supply {
             Some((fields, pages)) => {
                 held.pages = pages;
-                RowMaker::new(&table, &fields, &plan.outputs_of(&fields)?)
+                Rows::new(&table, &fields, &plan.outputs_of(&fields)?)
             }
-            None => RowMaker::new(&table, &plan.read.fields, &plan.outputs),
+            None => Rows::new(&table, &plan.read.fields, &plan.outputs),
         };
         Ok(Scan {
             plan,
@@ -222,7 +222,8 @@ impl Scan {
     /// when the slot is empty again.
     fn fill(&mut self, slot: &mut Slot<'_>) -> Result<()> {
         self.row += 1;
-        self.rows.fill(&mut self.held.pages[self.page], self.row - 1, slot)
+        let (cells, store) = self.held.pages[self.page].row(self.row - 1);
+        slot.store(|values, nulls| self.rows.fill(cells, store, values, nulls))
     }
 
     /// Begins anew: with what is held if that is the beginning and nothing changed, else by asking again.

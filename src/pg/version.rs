@@ -82,6 +82,31 @@ pub unsafe fn create_foreign_upper_path(
     unsafe { foreign_path!(create_foreign_upper_path(root, rel, target, estimate, keys, below; private)) }
 }
 
+/// How detailed the statistics of a column shall be: 0 where none are wanted, -1 where nothing is said.
+pub fn statistics_target(table: pg_sys::Oid, attribute: i16) -> i32 {
+    // SAFETY: a catalogue look-up of a column that exists.
+    #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
+    unsafe {
+        pg_sys::get_attstattarget(table, attribute)
+    }
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    {
+        let (cache, none) = (pg_sys::SysCacheIdentifier::ATTNUM as c_int, pg_sys::Datum::from(0));
+        let place = pg_sys::Anum_pg_attribute_attstattarget as i16;
+        // SAFETY: a look-up by the two keys of this cache, and a number of the row that it finds.
+        unsafe {
+            let row = pg_sys::SearchSysCache2(cache, table.into(), pg_sys::Datum::from(attribute));
+            if row.is_null() {
+                return -1;
+            }
+            let mut null = false;
+            let target = pg_sys::SysCacheGetAttr(cache, row, place, &mut null);
+            pg_sys::ReleaseSysCache(row);
+            if null { -1 } else { i32::from(target.value() as i16) }
+        }
+    }
+}
+
 /// Whether the current user may use a foreign server.
 pub fn may_use_server(server: pg_sys::Oid) -> bool {
     let usage = pg_sys::ACL_USAGE as pg_sys::AclMode;

@@ -134,7 +134,25 @@ pub struct BoundRead {
     pub order: Vec<SortKey>,
     /// At least 1.
     pub limit: Option<u64>,
+    /// Whether its first page will do.
+    pub first_page: bool,
     pub wire: serde_json::Value,
+}
+
+impl BoundRead {
+    /// All records that match, in no order.
+    pub fn new(object: &str, fields: Vec<Field>, filter: Predicate, wire: serde_json::Value) -> BoundRead {
+        BoundRead {
+            object: object.to_owned(),
+            fields,
+            grouping: None,
+            filter,
+            order: Vec::new(),
+            limit: None,
+            first_page: false,
+            wire,
+        }
+    }
 }
 
 impl Read {
@@ -163,13 +181,10 @@ impl Read {
             return Ok(None);
         }
         Ok(Some(BoundRead {
-            object: self.object.clone(),
-            fields: self.fields.clone(),
             grouping: self.grouping.clone(),
-            filter,
             order: self.order.clone(),
             limit,
-            wire: self.wire.clone(),
+            ..BoundRead::new(&self.object, self.fields.clone(), filter, self.wire.clone())
         }))
     }
 }

@@ -75,6 +75,7 @@ pub struct Table {
 #[derive(Debug, Default)]
 pub struct Page {
     rows: usize,
+    total: Option<u64>,
     cells: Vec<Cell>,
     store: Store,
     shelf: Shelf,
@@ -123,7 +124,13 @@ impl Page {
         debug_assert!(rows == 0 || cells.len().is_multiple_of(rows));
         let used = cells.iter().any(|cell| matches!(cell, Cell::Text(_)));
         let bytes = if used { bytes } else { BytesMut::new() };
-        Page { rows, cells, store: Store { bytes, values }, shelf }
+        Page { rows, total: None, cells, store: Store { bytes, values }, shelf }
+    }
+
+    /// The same as a part of so many records.
+    pub fn of(mut self, total: u64) -> Self {
+        self.total = Some(total);
+        self
     }
 
     /// Of values, `cells` row by row.
@@ -133,6 +140,11 @@ impl Page {
 
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// How many records all pages of its query have, where the API tells.
+    pub fn total(&self) -> Option<u64> {
+        self.total
     }
 
     /// The cells of one record, and what they point to.

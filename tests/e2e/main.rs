@@ -2,6 +2,7 @@
 //!
 //! They run in the throwaway cluster of `tests/cluster run`, in parallel, each in a database of its own.
 
+mod analyzing;
 mod cancelling;
 mod credentials;
 mod differential;

@@ -64,6 +64,10 @@ impl Connector for Salesforce {
         vec![support::access(object, ask, self.page_rows())]
     }
 
+    fn made_at<'o>(&self, object: &'o Object) -> Option<&'o Field> {
+        object.fields.iter().find(|field| field.name.eq_ignore_ascii_case("CreatedDate"))
+    }
+
     fn read(&self, read: &BoundRead) -> Result<Vec<Job<Page>>> {
         read::jobs(self, read)
     }

@@ -58,7 +58,7 @@ pub fn jobs(salesforce: &Salesforce, read: &BoundRead) -> Result<Vec<Job<Page>>>
         .iter()
         .map(|parts| {
             let first = salesforce.paged(Request::get(path(parts)));
-            Box::new(Pages::new(first, Arc::clone(&fields))) as Job<Page>
+            Box::new(Pages::new(first, Arc::clone(&fields), read.first_page)) as Job<Page>
         })
         .collect())
 }
@@ -110,11 +110,13 @@ struct Pages {
     links: HashSet<String>,
     received: u64,
     empty: u32,
+    /// Whether no page after the first is wanted.
+    first_alone: bool,
     shelf: Shelf,
 }
 
 impl Pages {
-    fn new(first: Request, fields: Arc<[Field]>) -> Self {
+    fn new(first: Request, fields: Arc<[Field]>, first_alone: bool) -> Self {
         Pages {
             fields,
             headers: first.headers.clone(),
@@ -123,6 +125,7 @@ impl Pages {
             links: HashSet::new(),
             received: 0,
             empty: 0,
+            first_alone,
             shelf: Shelf::default(),
         }
     }
@@ -147,6 +150,7 @@ impl Pages {
         self.empty = if rows == 0 { self.empty + 1 } else { 0 };
         match (page.done, page.next) {
             (true, None) => {}
+            (false, Some(_)) if self.first_alone => {}
             (true, Some(_)) => return Err(wrong("it is the last one and yet links to another")),
             (false, None) => return Err(wrong("it is not the last one but has no nextRecordsUrl")),
             (false, Some(_)) if self.empty > MAX_EMPTY_PAGES => {
@@ -159,7 +163,7 @@ impl Pages {
             },
         }
         let body = response.body.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        Ok(Page::new(page.table, body, self.shelf.clone()))
+        Ok(Page::new(page.table, body, self.shelf.clone()).of(page.total))
     }
 
     /// The request for the next page.
@@ -202,7 +206,7 @@ impl Machine for Pages {
 
     fn next(&mut self, last: Option<Response>) -> Result<Step<Page>> {
         match (last, self.unread.take()) {
-            (Some(response), _) => match compact::next_link(&response.body) {
+            (Some(response), _) => match compact::next_link(&response.body).filter(|_| !self.first_alone) {
                 // The API makes the next page while this one is read.
                 Some(link) => {
                     let request = self.follow(&response, &link)?;

@@ -7,15 +7,7 @@ use crate::query::ask::BoundRead;
 use crate::query::page::{Page, Record, Weigh};
 
 fn scan(fields: Vec<Field>, answers: &[&str]) -> (Vec<Request>, Result<Vec<Page>>) {
-    let read = BoundRead {
-        object: "Contact".to_owned(),
-        fields,
-        filter: Predicate::True,
-        order: Vec::new(),
-        grouping: None,
-        limit: None,
-        wire: serde_json::Value::Null,
-    };
+    let read = BoundRead::new("Contact", fields, Predicate::True, serde_json::Value::Null);
     let sized = Salesforce::new(&server(&[("page_size", "10")])).unwrap();
     play(sized.read(&read).unwrap().remove(0), answers)
 }

@@ -9,15 +9,7 @@ use crate::error::Kind;
 use crate::query::ask::BoundRead;
 
 fn paths(fields: Vec<Field>, filter: Predicate, split: Option<&str>) -> Result<Vec<String>> {
-    let read = BoundRead {
-        object: "Contact".to_owned(),
-        fields,
-        filter,
-        order: Vec::new(),
-        grouping: None,
-        limit: None,
-        wire: serde_json::json!({ "split": split }),
-    };
+    let read = BoundRead::new("Contact", fields, filter, serde_json::json!({ "split": split }));
     let jobs = salesforce().read(&read)?;
     Ok(jobs
         .into_iter()
@@ -59,15 +51,8 @@ fn a_long_list_is_split_into_full_queries_that_share_no_id() {
 
 /// The jobs of a read that is nothing but a list of ids.
 fn by_ids(fields: Vec<Field>, values: Vec<Value>) -> Vec<crate::connector::machine::Job<crate::query::page::Page>> {
-    let read = BoundRead {
-        object: "Contact".to_owned(),
-        fields,
-        filter: is_in(&id(), values, false),
-        order: Vec::new(),
-        grouping: None,
-        limit: None,
-        wire: serde_json::json!({ "split": "Id" }),
-    };
+    let filter = is_in(&id(), values, false);
+    let read = BoundRead::new("Contact", fields, filter, serde_json::json!({ "split": "Id" }));
     salesforce().read(&read).unwrap()
 }
 
@@ -152,14 +137,7 @@ fn what_cannot_be_made_to_fit_is_refused_as_too_large() {
     let error = failed(paths(wide, Predicate::True, None));
     assert_eq!(error.kind(), Kind::TooLarge);
     assert!(error.hint_text().unwrap().contains("fewer columns"));
-    let read = BoundRead {
-        object: "Contact".to_owned(),
-        fields: vec![id()],
-        filter: is_in(&id(), ids(2_000), false),
-        order: Vec::new(),
-        grouping: None,
-        limit: Some(1),
-        wire: serde_json::Value::Null,
-    };
+    let filter = is_in(&id(), ids(2_000), false);
+    let read = BoundRead { limit: Some(1), ..BoundRead::new("Contact", vec![id()], filter, serde_json::Value::Null) };
     assert_eq!(failed(salesforce().read(&read)).kind(), Kind::TooLarge);
 }

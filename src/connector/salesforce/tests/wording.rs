@@ -20,15 +20,7 @@ fn worded(predicate: &Predicate) -> String {
 }
 
 fn read(fields: Vec<Field>, filter: Predicate, limit: Option<u64>) -> Vec<String> {
-    let read = BoundRead {
-        object: "Contact".to_owned(),
-        fields,
-        filter,
-        order: Vec::new(),
-        grouping: None,
-        limit,
-        wire: serde_json::Value::Null,
-    };
+    let read = BoundRead { limit, ..BoundRead::new("Contact", fields, filter, serde_json::Value::Null) };
     salesforce()
         .read(&read)
         .unwrap()
@@ -252,15 +244,7 @@ fn a_read_that_can_find_nothing_asks_nothing() {
 #[test]
 fn names_that_are_none_never_reach_the_query() {
     for name in ["Id FROM User", "", "1st", "a..b", ".b", "Näme"] {
-        let read = BoundRead {
-            object: "Contact".to_owned(),
-            fields: vec![text(name)],
-            filter: Predicate::True,
-            order: Vec::new(),
-            grouping: None,
-            limit: None,
-            wire: serde_json::Value::Null,
-        };
+        let read = BoundRead::new("Contact", vec![text(name)], Predicate::True, serde_json::Value::Null);
         assert_eq!(failed(salesforce().read(&read)).kind(), crate::error::Kind::UnknownField);
         let read = BoundRead { object: name.to_owned(), fields: vec![], ..read };
         assert_eq!(failed(salesforce().read(&read)).kind(), crate::error::Kind::UnknownObject);
