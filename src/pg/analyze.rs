@@ -126,7 +126,7 @@ impl Reader<'_> {
         let total = first.total();
         let fits = total.is_none_or(|total| total <= most.min(MAX_PAGES * first.rows()) as u64);
         if let Some(total) = total.filter(|_| !fits) {
-            let parts = self.spans(fields)?;
+            let parts = self.spans(fields, most)?;
             if !parts.is_empty() {
                 drop(answers);
                 let mut pages = Vec::new();
@@ -181,8 +181,9 @@ impl Reader<'_> {
         self.remote.connector.accesses(self.object, &ask).into_iter().next()
     }
 
-    /// Reads of the first pages of spans of time that cover the object; none if it cannot be cut so.
-    fn spans(&self, fields: &[Field]) -> Result<Vec<BoundRead>> {
+    /// Reads of the first pages of spans of time that cover the object, for so many rows in all; none if it cannot be
+    /// cut so.
+    fn spans(&self, fields: &[Field], most: usize) -> Result<Vec<BoundRead>> {
         let Some(made_at) = self.remote.connector.made_at(self.object) else { return Ok(Vec::new()) };
         let extreme = |function| Aggregate { function, field: Some(made_at.clone()), ty: Type::Instant };
         let aggregates = vec![extreme(Function::Min), extreme(Function::Max)];
@@ -212,7 +213,7 @@ impl Reader<'_> {
             let Some(read) = self.read(fields, from.into_iter().chain(until).collect())? else {
                 return Ok(Vec::new());
             };
-            reads.push(BoundRead { first_page: true, ..read });
+            reads.push(BoundRead { first_page: true, expected: Some(most.div_ceil(MAX_PAGES - 1) as u64), ..read });
         }
         Ok(reads)
     }

@@ -30,6 +30,8 @@ const RECORD_COST: f64 = 0.1;
 const LIMIT_DISCOUNT: f64 = 0.9;
 /// What an order costs that the API makes, so that it is asked for only where it is of use.
 const ORDER_PENALTY: f64 = 1.02;
+/// How many times the records that estimates tell of are fetched in one page for a reader who stops early.
+const FORESIGHT: f64 = 2.0;
 /// Rows of an object of which nothing is known.
 const DEFAULT_ROWS: f64 = 1_000.0;
 
@@ -190,10 +192,12 @@ pub fn plan<'p>(
     let offset = offset.and_then(|offset| lowering.rows(offset));
     let args = lowering.args;
     let object = &relation.source.object;
+    let few = if limit.is_none() { rel.few_rows(path.is_ordered()) } else { None };
     let read = Read {
         order: relation.order.clone().filter(|_| path.is_ordered()).unwrap_or_default(),
         limit,
         offset,
+        expected: few.map(|rows| way.expected(rel, rows)),
         ..way.read(&object.name, shown.iter().map(|shown| object.fields[shown.field].clone()).collect())
     };
     let output = |(cell, shown): (usize, &Shown<'_>)| {
@@ -302,8 +306,14 @@ impl<'p> Way<'p> {
             order: Vec::new(),
             limit: None,
             offset: None,
+            expected: None,
             wire: self.access.wire.clone(),
         }
+    }
+
+    /// How many records are read for some of the rows that the conditions tested here let through.
+    fn expected(&self, rel: Rel<'p>, rows: f64) -> u64 {
+        (rows * self.records / rel.rows() * FORESIGHT).ceil() as u64
     }
 
     /// Whether the API leaves out the records that lack a counterpart.

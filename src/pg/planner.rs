@@ -396,6 +396,24 @@ impl<'p> Rel<'p> {
         }
     }
 
+    /// How many rows the query level takes of this relation, if it stops early: for LIMIT or EXISTS, with nothing
+    /// between that needs all rows. `ordered`: whether the rows come in the query's order.
+    pub fn few_rows(self, ordered: bool) -> Option<f64> {
+        // SAFETY: a planner run has a query.
+        let query = unsafe { &*self.root().parse };
+        let streams = (query.sortClause.is_null() || ordered)
+            && query.distinctClause.is_null()
+            && query.groupClause.is_null()
+            && query.groupingSets.is_null()
+            && !query.hasAggs
+            && !query.hasWindowFuncs
+            && !query.hasTargetSRFs;
+        // SAFETY: two live sets.
+        let alone = unsafe { pg_sys::bms_is_subset(self.root().all_baserels, self.rel().relids) };
+        // Below 1 it is a part of the rows, and 0 stands for all.
+        (streams && alone).then_some(self.root().tuple_fraction).filter(|rows| *rows >= 1.0)
+    }
+
     /// LIMIT and OFFSET, if they are all that the query does to this relation, but for the order that `ordered` says.
     ///
     /// Anything else between scan and LIMIT, or a LIMIT that is more than a number of rows, makes it `None`.

@@ -91,7 +91,7 @@ pub fn statistics_target(table: pg_sys::Oid, attribute: i16) -> i32 {
     }
     #[cfg(any(feature = "pg17", feature = "pg18"))]
     {
-        let (cache, none) = (pg_sys::SysCacheIdentifier::ATTNUM as c_int, pg_sys::Datum::from(0));
+        let cache = pg_sys::SysCacheIdentifier::ATTNUM as c_int;
         let place = pg_sys::Anum_pg_attribute_attstattarget as i16;
         // SAFETY: a look-up by the two keys of this cache, and a number of the row that it finds.
         unsafe {

@@ -120,6 +120,8 @@ pub struct Read {
     pub limit: Option<Operand>,
     /// Records at the beginning that Postgres throws away.
     pub offset: Option<Operand>,
+    /// See [`BoundRead::expected`].
+    pub expected: Option<u64>,
     pub wire: serde_json::Value,
 }
 
@@ -134,6 +136,8 @@ pub struct BoundRead {
     pub order: Vec<SortKey>,
     /// At least 1.
     pub limit: Option<u64>,
+    /// About how many records will be taken of it, where that may be less than all: no page need be larger.
+    pub expected: Option<u64>,
     /// Whether its first page will do.
     pub first_page: bool,
     pub wire: serde_json::Value,
@@ -149,6 +153,7 @@ impl BoundRead {
             filter,
             order: Vec::new(),
             limit: None,
+            expected: None,
             first_page: false,
             wire,
         }
@@ -184,6 +189,7 @@ impl Read {
             grouping: self.grouping.clone(),
             order: self.order.clone(),
             limit,
+            expected: self.expected,
             ..BoundRead::new(&self.object, self.fields.clone(), filter, self.wire.clone())
         }))
     }

@@ -176,3 +176,50 @@ fn the_first_request_waits_for_the_first_row() {
     session.run("COMMIT");
     assert!(world.sandbox.requests().is_empty(), "{:?}", world.sandbox.requests());
 }
+
+#[test]
+fn pages_are_small_where_few_rows_are_taken_and_large_where_all_are() {
+    let world = World::new(Config::new().records("Contact", 6_000));
+    let mut session = world.connect();
+    session.run("ANALYZE salesforce.contact");
+    let mut page = |sql: &str| {
+        world.sandbox.clear_requests();
+        session.rows(sql);
+        let requests = world.requests();
+        let options = requests[0].header("Sforce-Query-Options").map(str::to_owned);
+        (options.unwrap_or_default(), requests.len())
+    };
+    let few = |size: u32| format!("batchSize={size}");
+    // The filter, which is Postgres's own, lets all through, one in about three, or hardly any.
+    let filter = "SELECT id FROM salesforce.contact WHERE";
+    let (size, requests) = page(&format!("{filter} last_name <> '' LIMIT 10"));
+    assert!(size == few(200) && requests <= 4, "{size}, {requests} requests");
+    assert_eq!(page(&format!("{filter} last_name <> '' LIMIT 10 OFFSET 290")).0, few(600));
+    assert_eq!(page(&format!("{filter} upper(last_name) > '' LIMIT 10")).0, few(200));
+    assert_eq!(page(&format!("{filter} last_name = 'Smith' AND do_not_call LIMIT 1")).0, few(200));
+    assert_eq!(page("SELECT EXISTS (SELECT FROM salesforce.contact WHERE last_name <> '')").0, few(200));
+    assert_eq!(page("SELECT (SELECT id FROM salesforce.contact WHERE last_name <> '' LIMIT 1)").0, few(200));
+    for all in [
+        format!("{filter} last_name <> ''"),
+        format!("{filter} last_name <> '' LIMIT 5000"),
+        format!("{filter} last_name <> '' ORDER BY last_name LIMIT 10"),
+        format!("{filter} initcap(last_name) = 'Nobody' LIMIT 10"),
+        "SELECT DISTINCT last_name FROM salesforce.contact LIMIT 1".to_owned(),
+        "SELECT count(*) FROM salesforce.contact WHERE last_name <> '' LIMIT 1".to_owned(),
+        "SELECT id, count(*) OVER () FROM salesforce.contact LIMIT 1".to_owned(),
+        "SELECT id, unnest(ARRAY[1]) FROM salesforce.contact LIMIT 1".to_owned(),
+        "SELECT max(id COLLATE \"C\") FROM salesforce.contact LIMIT 1".to_owned(),
+    ] {
+        assert_eq!(page(&all).0, "", "{all}");
+    }
+    let ordered = format!("{filter} last_name <> '' ORDER BY created_date LIMIT 10");
+    assert_eq!(page(&ordered).0, few(200), "the API sorts");
+    session.run("ALTER SERVER sf OPTIONS (ADD page_size '500')");
+    let mut page = |sql: &str| {
+        world.sandbox.clear_requests();
+        session.rows(sql);
+        world.requests()[0].header("Sforce-Query-Options").map(str::to_owned).unwrap_or_default()
+    };
+    assert_eq!(page(&format!("{filter} last_name <> ''")), few(500));
+    assert_eq!(page(&format!("{filter} last_name <> '' LIMIT 10")), few(200));
+}

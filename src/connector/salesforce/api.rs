@@ -74,12 +74,14 @@ impl Salesforce {
         self.login.as_deref()
     }
 
-    /// Asks for the wanted size of pages.
-    pub fn paged(&self, request: Request) -> Request {
-        match self.page_rows {
-            Some(rows) => request.header("Sforce-Query-Options", format!("batchSize={rows}")),
-            None => request,
+    /// Asks for the wanted size of pages: no larger than what is expected to be read in all.
+    pub fn paged(&self, request: Request, expected: Option<u64>) -> Request {
+        let expected = expected.map_or(u32::MAX, |rows| u32::try_from(rows).unwrap_or(u32::MAX));
+        let rows = self.page_rows().min(expected.max(*PAGE_ROWS.start()));
+        if rows == *PAGE_ROWS.end() {
+            return request;
         }
+        request.header("Sforce-Query-Options", format!("batchSize={rows}"))
     }
 }
 

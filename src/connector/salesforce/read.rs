@@ -57,7 +57,7 @@ pub fn jobs(salesforce: &Salesforce, read: &BoundRead) -> Result<Vec<Job<Page>>>
     Ok(pieces
         .iter()
         .map(|parts| {
-            let first = salesforce.paged(Request::get(path(parts)));
+            let first = salesforce.paged(Request::get(path(parts)), read.expected);
             Box::new(Pages::new(first, Arc::clone(&fields), read.first_page)) as Job<Page>
         })
         .collect())

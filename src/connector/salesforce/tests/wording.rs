@@ -261,6 +261,7 @@ fn explain_shows_parameters_and_what_constants_fold_to() {
         grouping: None,
         limit,
         offset: None,
+        expected: None,
         wire: serde_json::Value::Null,
     };
     let argument = |field: &Field, op, at| Predicate::Compare { field: field.clone(), op, operand: Operand::Arg(at) };
