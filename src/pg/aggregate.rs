@@ -1,6 +1,7 @@
 //! Planning GROUP BY and aggregate functions that the API applies.
 //!
-//! The groups come as rows of a scan, in place of the records; HAVING and expressions over them are Postgres's. Only
+//! The groups come as rows of a scan, in place of the records. What the API can say of HAVING goes along, and all of it is
+//! tested here, where expressions over the groups are evaluated. Only
 //! execution shows whether the API declines, for too many groups, so the plan without pushdown stands ready below.
 //! <https://www.postgresql.org/docs/current/fdw-callbacks.html#FDW-CALLBACKS-UPPER-PLANNING>
 
@@ -46,8 +47,15 @@ pub fn paths<'p>(
         return Ok(None);
     }
     let lowering = Lowering::new(rel, &relation.source);
-    let Some((grouping, outputs, columns)) = group(&lowering, shape) else { return Ok(None) };
-    let way = Way::new(rel, relation, Wanted { grouping: Some(grouping.clone()), ..Wanted::default() })?;
+    let Some((mut grouping, outputs, columns)) = group(&lowering, shape) else { return Ok(None) };
+    let fields = grouping.cells();
+    let aggregates = columns.iter().zip(&outputs).skip(shape.keys.len()).filter(|(_, output)| output.per.is_none());
+    let cells: Vec<_> = aggregates.map(|(column, output)| (*column, fields[output.cell].clone())).collect();
+    let mut lowering = Lowering::of_groups(rel, &relation.source, &cells);
+    grouping.having = shape.having.iter().map(|condition| lowering.condition(*condition)).collect();
+    let args = lowering.args;
+    let way = Way::new(rel, relation, Wanted { grouping: Some(grouping.clone()), args, ..Wanted::default() })?;
+    grouping.having.clone_from(&way.access.having);
     let groups = rel.groups(&shape.keys);
     if !way.all_exact() || !way.access.grouped || groups > MAX_GROUPS {
         return Ok(None);
@@ -75,7 +83,7 @@ pub fn plan<'p>(grouped: &Grouped<'p>) -> Plan<'p> {
 /// The groups in neutral words, and which cells of a group the scan's rows show; `None` if they cannot be said.
 fn group<'p>(lowering: &Lowering<'_, 'p>, shape: &Shape<'p>) -> Option<(Grouping, Vec<Output>, Vec<Node<'p>>)> {
     let keys: Option<Vec<Field>> = shape.keys.iter().map(|key| lowering.sorted(*key).cloned()).collect();
-    let mut grouping = Grouping { keys: keys?, aggregates: Vec::new() };
+    let mut grouping = Grouping { keys: keys?, aggregates: Vec::new(), having: Vec::new() };
     let mut columns = shape.keys.clone();
     let mut outputs: Vec<(usize, Option<usize>)> = (0..columns.len()).map(|cell| (cell, None)).collect();
     for needed in &shape.needed {

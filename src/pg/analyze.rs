@@ -187,7 +187,7 @@ impl Reader<'_> {
         let Some(made_at) = self.remote.connector.made_at(self.object) else { return Ok(Vec::new()) };
         let extreme = |function| Aggregate { function, field: Some(made_at.clone()), ty: Type::Instant };
         let aggregates = vec![extreme(Function::Min), extreme(Function::Max)];
-        let grouping = Grouping { keys: Vec::new(), aggregates };
+        let grouping = Grouping { keys: Vec::new(), aggregates, having: Vec::new() };
         let ask = Ask { fields: Vec::new(), clauses: Vec::new(), order: Vec::new(), grouping: Some(grouping.clone()) };
         let Some(access) = self.access(ask).filter(|access| access.grouped) else { return Ok(Vec::new()) };
         let cells = grouping.cells();

@@ -22,6 +22,8 @@ const DEEPEST: u32 = 20;
 pub struct Lowering<'t, 'p> {
     rel: Rel<'p>,
     source: &'t Source,
+    /// What stands for a field besides columns: the aggregates of groups.
+    cells: &'t [(Node<'p>, Field)],
     /// Whether operands may name columns of other relations: a join brings their rows one by one.
     pub joined: bool,
     /// What [`Operand::Arg`] counts.
@@ -30,7 +32,12 @@ pub struct Lowering<'t, 'p> {
 
 impl<'t, 'p> Lowering<'t, 'p> {
     pub fn new(rel: Rel<'p>, source: &'t Source) -> Self {
-        Lowering { rel, source, joined: false, args: Vec::new() }
+        Lowering::of_groups(rel, source, &[])
+    }
+
+    /// For conditions on groups, whose aggregates are these fields.
+    pub fn of_groups(rel: Rel<'p>, source: &'t Source, cells: &'t [(Node<'p>, Field)]) -> Self {
+        Lowering { rel, source, cells, joined: false, args: Vec::new() }
     }
 
     /// The condition in neutral words.
@@ -272,6 +279,9 @@ impl<'t, 'p> Lowering<'t, 'p> {
 
     /// The field behind a column of the scan, seen through casts that change nothing.
     fn field(&self, node: Node<'p>) -> Option<&'t Field> {
+        if let Some((_, field)) = self.cells.iter().find(|(cell, _)| cell.equals(node)) {
+            return Some(field);
+        }
         match node.shape() {
             Shape::Column { relation, attribute } => self.source.comparable(relation, attribute),
             Shape::Relabel(inner) => {

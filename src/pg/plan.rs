@@ -63,6 +63,8 @@ pub struct Wanted<'p> {
     pub joined: Vec<Restriction<'p>>,
     pub order: Vec<SortKey>,
     pub grouping: Option<Grouping>,
+    /// What the operands of HAVING count.
+    pub args: Vec<Node<'p>>,
 }
 
 /// One condition of the query on this table, and how well the API says it.
@@ -238,10 +240,11 @@ impl<'p> Relation<'p> {
 impl<'p> Way<'p> {
     /// The way that the connector offers.
     pub fn new(rel: Rel<'p>, relation: &Relation<'p>, wanted: Wanted<'p>) -> Result<Self> {
-        let Wanted { joined, order, grouping } = wanted;
+        let Wanted { joined, order, grouping, args } = wanted;
         let source = &relation.source;
         let connector = connector::open(&catalog::server(source.table().server)?)?;
         let mut lowering = Lowering::new(rel, source);
+        lowering.args = args;
         lowering.joined = !joined.is_empty();
         let mut restrictions = relation.restrictions.clone();
         restrictions.extend(joined);
@@ -265,7 +268,7 @@ impl<'p> Way<'p> {
         })?;
         // Only what is pushed is evaluated before the first row.
         let mut pushed = Vec::new();
-        for (_, predicate) in &mut access.covers {
+        for predicate in access.covers.iter_mut().map(|(_, predicate)| predicate).chain(&mut access.having) {
             predicate.operands_mut(&mut |operand| {
                 if let Operand::Arg(at) = operand {
                     pushed.push(args[*at]);

@@ -113,13 +113,15 @@ impl<'p> Rel<'p> {
     }
 
     /// Whether an expression is the same for all rows of a scan and can be had before the first: it names no
-    /// column, calls nothing volatile and holds no sub-plan.
+    /// column and no aggregate, calls nothing volatile and holds no sub-plan.
     pub fn known_at_execution(self, expression: Node<'p>) -> bool {
         let expression = expression.as_ptr();
         // SAFETY: a live expression of this query.
         let columns = unsafe { pg_sys::pull_varnos(self.root.as_ptr(), expression) };
         // SAFETY: likewise.
         columns.is_null()
+            && !unsafe { pg_sys::contain_agg_clause(expression) }
+            // SAFETY: likewise.
             && !unsafe { pg_sys::contain_volatile_functions(expression) }
             // SAFETY: likewise.
             && !unsafe { pg_sys::contain_subplans(expression) }

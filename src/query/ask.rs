@@ -27,6 +27,8 @@ pub struct Ask {
 pub struct Grouping {
     pub keys: Vec<Field>,
     pub aggregates: Vec<Aggregate>,
+    /// Conditions on [`Grouping::cells`] that a group must meet.
+    pub having: Vec<Predicate>,
 }
 
 /// An aggregate function of a field; NULLs do not count.
@@ -99,6 +101,8 @@ pub struct Access {
     pub order: bool,
     /// Whether the API can make the groups that were asked for, given that all clauses are exact.
     pub grouped: bool,
+    /// What is pushed of HAVING. All of it is tested again here: groups are few.
+    pub having: Vec<Predicate>,
     /// Records in one page.
     pub page_rows: u32,
     /// The connector's own choice (which endpoint, which index), handed back to it when reading.
@@ -182,11 +186,16 @@ impl Read {
             return Ok(None);
         }
         let filter = Predicate::all(self.filter.iter().map(|clause| clause.bind(lookup)));
-        if filter == Predicate::False {
+        let mut grouping = self.grouping.clone();
+        for condition in grouping.iter_mut().flat_map(|grouping| &mut grouping.having) {
+            *condition = condition.bind(lookup);
+        }
+        let nothing = |grouping: &Grouping| grouping.having.contains(&Predicate::False);
+        if filter == Predicate::False || grouping.as_ref().is_some_and(nothing) {
             return Ok(None);
         }
         Ok(Some(BoundRead {
-            grouping: self.grouping.clone(),
+            grouping,
             order: self.order.clone(),
             limit,
             expected: self.expected,

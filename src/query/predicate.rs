@@ -222,6 +222,21 @@ impl Predicate {
         }
     }
 
+    /// All fields, to be changed.
+    pub fn fields_mut(&mut self, visit: &mut impl FnMut(&mut Field)) {
+        match self {
+            Predicate::And(parts) | Predicate::Or(parts) => parts.iter_mut().for_each(|part| part.fields_mut(visit)),
+            Predicate::Compare { field, .. }
+            | Predicate::In { field, .. }
+            | Predicate::IsNull { field, .. }
+            | Predicate::Distinct { field, .. }
+            | Predicate::Text { field, .. }
+            | Predicate::Holds { field, .. } => visit(field),
+            Predicate::Weaker(inner) => inner.fields_mut(visit),
+            Predicate::True | Predicate::False | Predicate::Opaque | Predicate::Known { .. } => {}
+        }
+    }
+
     /// The conjunction, folded and flattened.
     pub fn all(parts: impl IntoIterator<Item = Predicate>) -> Predicate {
         let mut left = Vec::new();

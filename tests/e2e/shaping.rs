@@ -58,6 +58,17 @@ fn aggregates_are_those_of_a_local_table() {
         "SELECT account_id FROM salesforce.opportunity GROUP BY account_id HAVING count(*) > 4 AND max(amount) > 1000",
         "SELECT count(*) + 1, max(amount) - min(amount) FROM salesforce.opportunity GROUP BY account_id, is_closed",
         "SELECT is_closed, sum(amount) > 5 FROM salesforce.opportunity GROUP BY 1 ORDER BY 1",
+        "SELECT account_id, count(*) FROM salesforce.opportunity GROUP BY account_id HAVING count(*) IN (3, 4) OR count(*) > 6",
+        "SELECT account_id FROM salesforce.opportunity GROUP BY 1 HAVING NOT (count(*) > 4 AND max(close_date) > '2020-01-01')",
+        "SELECT account_id FROM salesforce.opportunity GROUP BY 1 HAVING sum(amount) > 100000.5 AND avg(amount) < 60000",
+        "SELECT account_id FROM salesforce.opportunity GROUP BY 1 HAVING sum(amount) > count(*) * 20000",
+        "SELECT account_id FROM salesforce.opportunity GROUP BY 1 HAVING count(*)::text = '5' OR count(*) = length('four')",
+        "SELECT account_id FROM salesforce.opportunity GROUP BY 1 HAVING count(amount) <> 4 AND min(amount) IS NOT NULL",
+        "SELECT account_id FROM salesforce.opportunity GROUP BY 1 HAVING count(*) > 4.5 OR account_id IS NULL",
+        "SELECT account_id FROM salesforce.opportunity GROUP BY 1 HAVING max(created_date) >= now() - interval '3 years'",
+        "SELECT account_id FROM salesforce.opportunity GROUP BY 1 HAVING count(*) > (SELECT 5) OR count(*) < NULL",
+        "SELECT count(*) FROM salesforce.opportunity HAVING count(*) > 5",
+        "SELECT max(amount) FROM salesforce.opportunity HAVING count(*) > 5000000",
         // Nothing to count, and no group at all.
         "SELECT count(*), sum(amount), max(id) FROM salesforce.opportunity WHERE id = 'nonsense'",
         "SELECT count(*), trim_scale(sum(amount)) FROM salesforce.opportunity WHERE close_date > '3999-12-31'",
@@ -76,6 +87,35 @@ fn aggregates_are_those_of_a_local_table() {
     ] {
         copy.same(sql);
     }
+}
+
+#[test]
+fn groups_that_having_leaves_out_stay_at_the_api() {
+    let world = world();
+    let grouped = "SELECT account_id, count(*) FROM salesforce.opportunity GROUP BY account_id HAVING";
+    one(&world, &format!("{grouped} count(*) > 4"), &["GROUP BY AccountId HAVING COUNT(Id) > 4"]);
+    one(
+        &world,
+        &format!("{grouped} max(amount) >= 1000 AND avg(amount) > 5 AND sum(amount) <> 7"),
+        &["HAVING MAX(Amount) >= 1000"],
+    );
+    one(
+        &world,
+        &format!("{grouped} min(close_date) < '2020-01-01' OR (count(*) > 2 AND sum(amount) > 10.5)"),
+        &["HAVING MIN(CloseDate) < 2020-01-01 OR (COUNT(Id) > 2 AND SUM(Amount) > 10.5)"],
+    );
+    let mut session = world.connect();
+    session.run("SET plan_cache_mode = force_generic_plan");
+    session.run(&format!("PREPARE q (bigint) AS {grouped} count(*) > $1"));
+    for (argument, having) in [("4", "HAVING COUNT(Id) > 4"), ("6", "HAVING COUNT(Id) > 6")] {
+        let (rows, queries) = world.queries_of(|| session.rows(&format!("EXECUTE q ({argument})")));
+        assert!(queries.len() == 1 && queries[0].ends_with(having), "{queries:?}");
+        assert_eq!(rows.len(), session.rows(&format!("{grouped} count(*) + 0 > {argument}")).len());
+    }
+    let (rows, queries) = world.queries_of(|| session.rows("EXECUTE q (NULL)"));
+    assert!(rows.is_empty() && queries.is_empty(), "{queries:?}");
+    let plan = session.explain("VERBOSE", "EXECUTE q (7)");
+    assert!(plan.contains("HAVING COUNT(Id) > $1"), "{plan}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub fn jobs(salesforce: &Salesforce, read: &BoundRead) -> Result<Vec<Job<Page>>>
         return Ok(Vec::new());
     }
     let limit = read.limit.map(|rows| rows.to_string());
-    let frame = soql::Frame::new(&read.object, &read.fields, read.grouping.as_ref(), &read.order, limit.as_deref());
+    let frame = soql::Frame::new(&read.object, &read.fields, read.grouping.as_ref(), &read.order, limit.as_deref())?;
     let with_deleted = read.wire.get("all").and_then(|all| all.as_bool()).unwrap_or_default();
     let path = |parts: &[soql::Condition]| {
         let verb = if with_deleted { "queryAll" } else { "query" };

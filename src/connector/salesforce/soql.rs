@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::query::ask::{Aggregate, Function, Grouping, Read, SortKey};
 use crate::query::pattern::{Case, Form, Pattern};
 use crate::query::predicate::{Comparison, Operand, Predicate};
-use crate::schema::Field;
+use crate::schema::{Capabilities, Field};
 use crate::value::Value;
 
 /// A filter in SOQL.
@@ -170,7 +170,7 @@ impl Frame {
         grouping: Option<&Grouping>,
         order: &[SortKey],
         limit: Option<&str>,
-    ) -> Frame {
+    ) -> Result<Frame> {
         let mut tail = String::new();
         let select = match grouping {
             None => select_list(fields),
@@ -178,6 +178,10 @@ impl Frame {
                 let keys: Vec<_> = grouping.keys.iter().map(|key| key.name.as_str()).collect();
                 if !keys.is_empty() {
                     tail.push_str(&format!(" GROUP BY {}", keys.join(", ")));
+                }
+                match having(grouping)? {
+                    Condition::True => {}
+                    condition => tail.push_str(&format!(" HAVING {condition}")),
                 }
                 let aggregates = grouping.aggregates.iter().enumerate();
                 let aggregates = aggregates.map(|(at, it)| format!("{} {}", aggregate(it), Grouping::alias(at)));
@@ -194,7 +198,7 @@ impl Frame {
         if let Some(limit) = limit {
             tail.push_str(&format!(" LIMIT {limit}"));
         }
-        Frame { head: format!("SELECT {select} FROM {object}"), tail }
+        Ok(Frame { head: format!("SELECT {select} FROM {object}"), tail })
     }
 
     /// The whole query.
@@ -221,6 +225,43 @@ fn aggregate(aggregate: &Aggregate) -> String {
     };
     // Every record has an id.
     format!("{function}({})", aggregate.field.as_ref().map_or("Id", |field| field.name.as_str()))
+}
+
+/// What an aggregate is in a condition: a field of its result's type, named as it is worded. SOQL does not take the
+/// alias there.
+pub fn as_field(it: &Aggregate) -> Field {
+    let of = it.field.as_ref().map_or("", |field| field.remote_type.as_str());
+    let remote_type = match it.function {
+        Function::Count | Function::CountDistinct => "long",
+        Function::Sum if matches!(of, "int" | "long") => "long",
+        Function::Sum => "double",
+        Function::Min | Function::Max => of,
+    };
+    Field {
+        name: aggregate(it),
+        ty: it.ty,
+        remote_type: remote_type.to_owned(),
+        key: false,
+        references: None,
+        capabilities: Capabilities { filter: true, ..Capabilities::default() },
+    }
+}
+
+/// A condition on groups as one on the fields that their aggregates are.
+pub fn on_aggregates(grouping: &Grouping, condition: &Predicate) -> Predicate {
+    let mut condition = condition.clone();
+    condition.fields_mut(&mut |field| {
+        let mut aggregates = grouping.aggregates.iter().enumerate();
+        if let Some((_, aggregate)) = aggregates.find(|(at, _)| Grouping::alias(*at) == field.name) {
+            *field = as_field(aggregate);
+        }
+    });
+    condition
+}
+
+fn having(grouping: &Grouping) -> Result<Condition> {
+    let conditions = grouping.having.iter().map(|condition| on_aggregates(grouping, condition));
+    condition(&Predicate::And(conditions.collect()))
 }
 
 /// Bytes of a text in a query string.
@@ -271,10 +312,10 @@ pub fn explain(read: &Read) -> String {
         return NOTHING.to_owned();
     }
     let frame = Frame::new(&read.object, &read.fields, read.grouping.as_ref(), &read.order, limit.as_deref());
-    match condition(&Predicate::And(read.filter.clone())) {
-        Ok(Condition::False) => NOTHING.to_owned(),
-        Ok(filter) => frame.around(&filter.into_parts()),
-        Err(error) => error.to_string(),
+    match (condition(&Predicate::And(read.filter.clone())), frame) {
+        (Ok(Condition::False), _) => NOTHING.to_owned(),
+        (Ok(filter), Ok(frame)) => frame.around(&filter.into_parts()),
+        (Err(error), _) | (_, Err(error)) => error.to_string(),
     }
 }
 

@@ -129,7 +129,8 @@ pub fn access(object: &Object, ask: &Ask, page_rows: u32) -> Access {
     let one = !ask.clauses.iter().any(has_long_list);
     let order = one && ask.order.len() <= MAX_SORT_KEYS && ask.order.iter().all(|key| sorts(object, &key.field));
     let grouped = one && ask.grouping.as_ref().is_some_and(|grouping| groups(object, grouping));
-    Access { limit: one, order, grouped, covers, page_rows, wire: json!({ "split": split }) }
+    let having = ask.grouping.as_ref().filter(|_| grouped).map(|grouping| having(object, grouping)).unwrap_or_default();
+    Access { limit: one, order, grouped, having, covers, page_rows, wire: json!({ "split": split }) }
 }
 
 /// Fields in ORDER BY.
@@ -172,6 +173,18 @@ fn groups(object: &Object, grouping: &Grouping) -> bool {
         may && field.capabilities.aggregate
     };
     grouping.keys.iter().all(key) && grouping.aggregates.iter().all(aggregate)
+}
+
+/// What of HAVING the API can be asked: comparisons that no group without a value passes. It has HAVING only beside
+/// GROUP BY.
+fn having(object: &Object, grouping: &Grouping) -> Vec<Predicate> {
+    let leaf = |condition: &Predicate| match condition {
+        Predicate::Compare { op: Comparison::Ne, .. } => Support::Unsupported,
+        Predicate::Compare { .. } => leaf(object, &soql::on_aggregates(grouping, condition)),
+        _ => Support::Unsupported,
+    };
+    let conditions = grouping.having.iter().filter(|_| !grouping.keys.is_empty());
+    conditions.filter_map(|condition| push(condition, &leaf)).map(|pushed| pushed.predicate).collect()
 }
 
 /// Whether values of a number field compare as they are shown. Where there are several currencies the API compares in

@@ -32,7 +32,7 @@ SELECT birthdate, count(*), avg(score__c) FROM salesforce.contact GROUP BY birth
 --> Foreign Scan
 -->   Output: birthdate, (count(*)), (avg(score__c))
 -->   Filter: ((count(*)) > 1)
--->   Remote Query: SELECT Birthdate, COUNT(Id) agg0, SUM(Score__c) agg1, COUNT(Score__c) agg2 FROM Contact GROUP BY Birthdate
+-->   Remote Query: SELECT Birthdate, COUNT(Id) agg0, SUM(Score__c) agg1, COUNT(Score__c) agg2 FROM Contact GROUP BY Birthdate HAVING COUNT(Id) > 1
 -->   ->  HashAggregate
 -->         Output: birthdate, count(*), avg(score__c)
 -->         Group Key: contact.birthdate
