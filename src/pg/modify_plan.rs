@@ -67,16 +67,22 @@ pub fn row_identity(modification: Modification<'_>, relation: u32, table: pg_sys
     Ok(())
 }
 
-/// The attributes that do for the row that core asks for when rows are changed. `None` if all of it is needed: for
-/// triggers, generated columns, a view's conditions, or because the query names it.
+/// The attributes that do for the row that core asks for when rows are changed or locked. `None` if all of it is needed:
+/// for triggers, generated columns, a view's conditions, or because the query names it.
 pub fn instead_of_row(rel: Rel<'_>, table: &Table) -> Option<BTreeSet<i32>> {
     let modification = Modification::of(rel);
-    let op = modification.op_on(rel.number())?;
-    let fires = table.triggers.before(op) || table.triggers.after(op);
     let conditions = rel.restrictions().into_iter().chain(rel.join_conditions());
     let conditions: Vec<_> = conditions.filter_map(|restriction| restriction.condition()).collect();
-    let tests_row = modification.tested(rel.number()).contains(&0) || rel.attributes(&conditions).contains(&0);
-    if fires || table.computes || modification.checks() || tests_row {
+    let tested = rel.attributes(&conditions);
+    if modification.tested(rel.number()).contains(&0) || tested.contains(&0) {
+        return None;
+    }
+    let Some(op) = modification.op_on(rel.number()) else {
+        // What the API has tested is tested again here in a check anew.
+        return rel.row_is_kept_for_checks().then_some(tested);
+    };
+    let fires = table.triggers.before(op) || table.triggers.after(op);
+    if fires || table.computes || modification.checks() {
         return None;
     }
     let mut needed = modification.used(rel.number());

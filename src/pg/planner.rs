@@ -76,6 +76,44 @@ impl<'p> Rel<'p> {
         query.commandType == pg_sys::CmdType::CMD_SELECT && query.rowMarks.is_null() && self.root().rowMarks.is_null()
     }
 
+    /// Whether the whole row is asked for by nobody but core, which keeps a copy for a check of the query's joined rows
+    /// anew (a local row of them was changed meanwhile). The columns that the query names do for that.
+    pub fn row_is_kept_for_checks(self) -> bool {
+        // SAFETY: a planner run's own list, and a query's.
+        let (marks, query) =
+            unsafe { (PgList::<pg_sys::PlanRowMark>::from_pg(self.root().rowMarks), &*self.root().parse) };
+        // Of a table of an inheritance tree it is the parent's row that the query may name.
+        // SAFETY: live marks.
+        let mut marks = marks.iter_ptr().map(|mark| unsafe { &*mark });
+        let marked = marks.any(|mark| mark.rti == self.number() && mark.prti == mark.rti && !mark.isParent);
+        // SAFETY: the target list that the planner made holds target entries with live expressions.
+        let entries = unsafe { PgList::<pg_sys::TargetEntry>::from_pg(self.root().processed_tlist) };
+        let copy = |entry: &&pg_sys::TargetEntry| {
+            // SAFETY: likewise.
+            let shape = unsafe { Node::new(entry.expr.cast()) }.map(Node::shape);
+            entry.resjunk
+                && entry.ressortgroupref == 0
+                && matches!(shape, Some(Shape::Column { relation, attribute: 0 }) if relation == self.number())
+        };
+        // SAFETY: likewise.
+        let others = entries.iter_ptr().map(|entry| unsafe { &*entry }).filter(|entry| !copy(entry));
+        let others = others.map(|entry| entry.expr.cast()).chain([query.returningList.cast()]);
+        // SAFETY: likewise.
+        let by_query = unsafe { named(self.number(), others) }.contains(&0);
+        marked && !by_query && !self.row_is_joined_by()
+    }
+
+    /// Whether joins, or sub-queries beside it, need the whole row.
+    fn row_is_joined_by(self) -> bool {
+        let rel = self.rel();
+        let Ok(place) = usize::try_from(-i32::from(rel.min_attr)) else { return true };
+        // SAFETY: a base relation has a set for each attribute from the lowest one on; two live sets.
+        unsafe {
+            let finally = pg_sys::bms_make_singleton(0);
+            !pg_sys::bms_is_subset(*rel.attr_needed.add(place), finally)
+        }
+    }
+
     /// Whether the query needs nothing of it but columns: no whole rows, no system columns, no expressions that are
     /// evaluated below.
     pub fn shows_columns_alone(self) -> bool {

@@ -259,3 +259,81 @@ fn a_column_may_show_a_field_of_the_record_that_a_reference_leads_to() {
         assert_eq!(session.number(&different), 0, "{condition}");
     }
 }
+
+#[test]
+fn statements_that_change_local_tables_ask_for_the_columns_that_they_name() {
+    let world = world();
+    let mut session = world.connect();
+    session.run(
+        "CREATE TABLE own AS SELECT id, NULL::text AS x, 0 AS n FROM salesforce.contact;
+         CREATE TABLE lines (id text, line text)",
+    );
+    for (sql, columns) in [
+        (
+            "UPDATE own SET x = c.email FROM salesforce.contact c WHERE c.id = own.id AND c.score__c > 0",
+            "Id, Email, Score__c",
+        ),
+        ("DELETE FROM own USING salesforce.contact c WHERE c.id = own.id AND c.last_name = 'Li'", "Id, LastName"),
+        ("UPDATE own SET n = 1 FROM salesforce.contact c WHERE c.id = own.id RETURNING c.name", "Id, Name"),
+        ("SELECT last_name FROM salesforce.contact WHERE do_not_call FOR UPDATE", "LastName, DoNotCall"),
+        ("SELECT o.id, c.phone FROM own o JOIN salesforce.contact c ON c.id = o.id FOR UPDATE OF o", "Id, Phone"),
+    ] {
+        let (_, queries) = world.queries_of(|| session.rows(sql));
+        let list = queries[0].split(" FROM ").next().unwrap_or_default().trim_start_matches("SELECT ");
+        let sorted = |list: &str| {
+            let mut names: Vec<_> = list.split(", ").map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(sorted(list), sorted(columns), "{sql}: {queries:?}");
+    }
+    // Whoever names the row gets it.
+    for sql in [
+        "UPDATE own SET x = c::text FROM salesforce.contact c WHERE c.id = own.id",
+        "UPDATE own SET (x, n) = (SELECT c::text, 1) FROM salesforce.contact c WHERE c.id = own.id",
+        "UPDATE own SET x = t.line FROM salesforce.contact c, LATERAL (SELECT c::text AS line OFFSET 0) t WHERE c.id = own.id",
+        "WITH w AS (UPDATE own SET n = 1 FROM salesforce.contact c WHERE c.id = own.id RETURNING c)
+         INSERT INTO lines SELECT 1, w.c::text FROM w",
+        "INSERT INTO lines SELECT c.id, c::text FROM salesforce.contact c FOR UPDATE",
+        "SELECT c.id FROM salesforce.contact c ORDER BY c FOR UPDATE",
+        "SELECT (s.c).id FROM (SELECT c FROM salesforce.contact c FOR UPDATE) s, own WHERE own.id = (s.c).id",
+        "UPDATE own SET x = 'yes' FROM salesforce.contact c WHERE c.id = own.id AND c::text LIKE '%Smith%'",
+    ] {
+        let (_, queries) = world.queries_of(|| session.rows(sql));
+        assert!(queries[0].contains("SystemModstamp") && queries[0].contains("MailingStreet"), "{sql}: {queries:?}");
+    }
+}
+
+#[test]
+fn rows_that_are_checked_anew_know_all_that_the_query_tests() {
+    let world = world();
+    let mut one = world.connect();
+    one.run("CREATE TABLE own AS SELECT id, NULL::text AS x, 0 AS n FROM salesforce.contact");
+    let tests = "c.score__c > 0 AND c.last_name LIKE '%i%' AND c.email IS NOT NULL";
+    let right = one.number(&format!("SELECT count(*) FROM salesforce.contact c WHERE {tests}"));
+    assert!(right > 0);
+    for (turn, plan) in
+        ["SET enable_nestloop = off", "SET enable_hashjoin = off; SET enable_mergejoin = off; RESET enable_nestloop"]
+            .into_iter()
+            .enumerate()
+    {
+        one.run(plan);
+        let pid = one.pid();
+        let mut other = world.connect();
+        other.run("BEGIN; UPDATE own SET n = n + 1");
+        let update =
+            format!("UPDATE own SET x = own.n || c.email FROM salesforce.contact c WHERE c.id = own.id AND {tests}");
+        let waiting = std::thread::spawn(move || {
+            one.run(&update);
+            one
+        });
+        let waits = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event_type = 'Lock'");
+        while other.number(&waits) == 0 && !waiting.is_finished() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        other.run("COMMIT");
+        one = waiting.join().expect("it goes on");
+        let changed = format!("SELECT count(*) FROM own WHERE x LIKE '{}%@%'", turn + 1);
+        assert_eq!(one.number(&changed), right, "{plan}");
+    }
+}

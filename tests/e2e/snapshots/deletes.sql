@@ -34,7 +34,7 @@ DELETE FROM salesforce.contact AS c USING salesforce.account AS a WHERE a.id = c
 -->         ->  Foreign Scan on salesforce.account a
 -->               Output: a.*, a.id
 -->               Filter: (a.industry = 'Retail'::text)
--->               Remote Query: SELECT Id, IsDeleted, MasterRecordId, Name, Type, ParentId, BillingStreet, BillingCity, BillingState, BillingPostalCode, BillingCountry, BillingLatitude, BillingLongitude, BillingGeocodeAccuracy, BillingAddress, ShippingStreet, ShippingCity, ShippingState, ShippingPostalCode, ShippingCountry, ShippingLatitude, ShippingLongitude, ShippingGeocodeAccuracy, ShippingAddress, Phone, Website, Industry, AnnualRevenue, NumberOfEmployees, Description, Rating, OwnerId, AccountNumber, Active__c, ERP_Key__c, X2ndValue__c, Legacy_Code__c, CreatedDate, CreatedById, LastModifiedDate, LastModifiedById, SystemModstamp FROM Account WHERE Industry = 'Retail'
+-->               Remote Query: SELECT Id, Industry FROM Account WHERE Industry = 'Retail'
 -->         ->  Foreign Scan on salesforce.contact c
 -->               Output: c.id, c.is_deleted, c.account_id, c.last_name, c.first_name, c.salutation, c.name, c.mailing_street, c.mailing_city, c.mailing_s…
 -->               Remote Query: SELECT Id, AccountId FROM Contact WHERE AccountId = $1

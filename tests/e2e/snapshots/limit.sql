@@ -81,7 +81,7 @@ SELECT id FROM salesforce.contact ORDER BY created_date LIMIT 3 FOR UPDATE;
 -->         Output: id, created_date, contact.*
 -->         ->  Foreign Scan on salesforce.contact
 -->               Output: id, created_date, contact.*
--->               Remote Query: SELECT Id, IsDeleted, AccountId, LastName, FirstName, Salutation, Name, MailingStreet, MailingCity, MailingState, MailingPostalCode, MailingCountry, MailingLatitude, MailingLongitude, MailingGeocodeAccuracy, MailingAddress, Phone, MobilePhone, ReportsToId, Email, Title, Department, LeadSource, Birthdate, Description, OwnerId, HasOptedOutOfEmail, DoNotCall, Level__c, Languages__c, ERP_Key__c, Score__c, CreatedDate, CreatedById, LastModifiedDate, LastModifiedById, SystemModstamp FROM Contact ORDER BY CreatedDate ASC NULLS LAST
+-->               Remote Query: SELECT Id, CreatedDate FROM Contact ORDER BY CreatedDate ASC NULLS LAST
 --= 003RO000000EZdhYAG
 --= 003RO000000EZeyYAG
 --= 003RO000000EZeuYAG

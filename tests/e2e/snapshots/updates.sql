@@ -52,7 +52,7 @@ UPDATE salesforce.contact AS c SET department = a.name FROM salesforce.account A
 -->               Output: a.name, a.*, a.id
 -->               ->  Foreign Scan on salesforce.account a
 -->                     Output: a.name, a.*, a.id
--->                     Remote Query: SELECT Id, IsDeleted, MasterRecordId, Name, Type, ParentId, BillingStreet, BillingCity, BillingState, BillingPostalCode, BillingCountry, BillingLatitude, BillingLongitude, BillingGeocodeAccuracy, BillingAddress, ShippingStreet, ShippingCity, ShippingState, ShippingPostalCode, ShippingCountry, ShippingLatitude, ShippingLongitude, ShippingGeocodeAccuracy, ShippingAddress, Phone, Website, Industry, AnnualRevenue, NumberOfEmployees, Description, Rating, OwnerId, AccountNumber, Active__c, ERP_Key__c, X2ndValue__c, Legacy_Code__c, CreatedDate, CreatedById, LastModifiedDate, LastModifiedById, SystemModstamp FROM Account WHERE Active__c = TRUE
+-->                     Remote Query: SELECT Id, Name, Active__c FROM Account WHERE Active__c = TRUE
 --= (231 rows)
 UPDATE salesforce.contact SET name = 'cannot' WHERE account_id = '001RO000000EZaiYAG';
 --> Update on salesforce.contact
