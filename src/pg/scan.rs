@@ -14,7 +14,7 @@ use super::row::Rows;
 use super::scan_plan::ScanPlan;
 use super::session::{Answers, Remote};
 use super::supply;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::http::meter::{Counts, Meter};
 use crate::query::ask::Grouping;
 use crate::query::page::{Page, Record, Weigh};
@@ -117,10 +117,7 @@ impl Scan {
 
     /// The cells of the next record, for whoever needs no row of it.
     pub fn record(&mut self, node: ScanNode<'_>) -> Result<Option<Record>> {
-        if !self.started {
-            self.start(node)?;
-        }
-        if !self.advance()? {
+        if !self.seek(node)? {
             return Ok(None);
         }
         let record = self.held.pages[self.page].record(self.row);
@@ -143,23 +140,34 @@ impl Scan {
     }
 
     fn step(&mut self, node: ScanNode<'_>, slot: &mut Slot<'_>) -> Result<()> {
-        if !self.started {
-            self.start(node)?;
-        }
         if self.declined {
             return node.row_below(slot);
         }
-        match self.advance() {
+        match self.seek(node) {
             Ok(true) => self.fill(slot),
             Ok(false) => Ok(()),
-            // More groups than the API tells of at once. One group alone has no plan below.
-            Err(error) if error.kind() == Kind::TooComplex && self.plan.read.has_groups() => {
+            Err(error) if self.may_do_without(&error) => {
                 self.answers = None;
                 self.declined = true;
                 node.row_below(slot)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the plan below can make the rows that the API does not: groups, if it has told of none yet. They may be
+    /// more than it tells of, or it does not group by the fields as was thought. One group alone has no plan below.
+    fn may_do_without(&self, error: &Error) -> bool {
+        let refused = matches!(error.kind(), Kind::TooComplex | Kind::TooLarge | Kind::NotSupported | Kind::Internal);
+        refused && self.plan.read.has_groups() && self.held.whole && self.held.pages.is_empty()
+    }
+
+    /// Moves to the next record, from before the first one too. False at the end.
+    fn seek(&mut self, node: ScanNode<'_>) -> Result<bool> {
+        if !self.started {
+            self.start(node)?;
+        }
+        self.advance()
     }
 
     /// Evaluates the operands and sends the first request; sends none if no record can match.

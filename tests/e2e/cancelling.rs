@@ -202,3 +202,59 @@ fn a_signal_of_the_server_does_not_end_a_scan() {
     }
     assert_eq!(waiting.join().expect("it runs to its end"), 1000);
 }
+
+/// Scans whose rows are groups, one group, or joined records.
+const SHAPED: [&str; 4] = [
+    "SELECT account_id, count(*) FROM salesforce.contact GROUP BY account_id",
+    "SELECT count(*), max(score__c) FROM salesforce.contact",
+    "SELECT c.id, a.name FROM salesforce.contact c JOIN salesforce.account a ON a.id = c.account_id",
+    "SELECT c.id, a.name FROM salesforce.contact c LEFT JOIN salesforce.account a ON a.id = c.account_id",
+];
+
+#[test]
+fn statement_timeout_ends_grouped_and_joined_scans() {
+    let world = world();
+    for sql in SHAPED {
+        for action in [Action::Hang, Action::SlowBody(50)] {
+            let mut session = session(&world);
+            session.run("SET statement_timeout = '300ms'");
+            world.sandbox.fault(Fault::new(action.clone()).path("/query"));
+            let start = Instant::now();
+            session.fails_with("57014", sql);
+            let took = start.elapsed();
+            world.sandbox.clear_faults();
+            assert!(took < Duration::from_millis(400), "{action:?} of {sql}: {took:?}");
+            works(&mut session);
+        }
+    }
+}
+
+#[test]
+fn pg_cancel_backend_ends_grouped_and_joined_scans_as_fast() {
+    let world = world();
+    // The plan that stands ready for groups is under way in the last.
+    let refused = Fault::status(400, r#"[{"message":"no","errorCode":"EXCEEDED_ID_LIMIT"}]"#).soql("GROUP BY");
+    for (sql, refused) in SHAPED.iter().map(|sql| (*sql, None)).chain([(SHAPED[0], Some(refused))]) {
+        let mut session = session(&world);
+        let pid = session.pid();
+        if let Some(fault) = &refused {
+            world.sandbox.fault(fault.clone());
+        }
+        world.sandbox.fault(Fault::new(Action::Hang).path("/query"));
+        let waiting = thread::spawn(move || {
+            let failure = session.fails(sql);
+            (session, failure, Instant::now())
+        });
+        world.await_request("q=");
+        thread::sleep(Duration::from_millis(150));
+        let mut admin = world.as_superuser();
+        let cancelled = Instant::now();
+        admin.run(&format!("SELECT pg_cancel_backend({pid})"));
+        let (mut session, failure, ended) = waiting.join().expect("it fails as it should");
+        world.sandbox.clear_faults();
+        assert_eq!(failure.code, "57014", "{sql}: {failure:#?}");
+        let took = ended.duration_since(cancelled);
+        assert!(took < Duration::from_millis(100), "{sql}: {took:?}");
+        works(&mut session);
+    }
+}

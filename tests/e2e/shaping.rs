@@ -1,6 +1,6 @@
 //! Order, groups and joins go to the API where that gives the same rows, in as few requests as can be.
 
-use crate::support::{Config, Copy, World};
+use crate::support::{Config, Copy, Fault, World};
 
 fn world() -> World {
     let config = Config::new().records("Contact", 900).records("Account", 120).records("Opportunity", 700);
@@ -125,6 +125,62 @@ fn more_groups_than_the_api_tells_of_are_made_here() {
     copy.same("SELECT id, count(*), max(score__c) FROM salesforce.contact GROUP BY id HAVING count(*) = 1");
     let plan = copy.session.explain("ANALYZE, VERBOSE", "SELECT id, count(*) FROM salesforce.contact GROUP BY id");
     assert!(plan.contains("GROUP BY Id") && plan.contains("HashAggregate"), "{plan}");
+}
+
+/// What the API may answer to a query that asks too much of it, and the state that stands for it.
+const REFUSALS: [(&str, &str, &str); 6] = [
+    ("MALFORMED_QUERY", "unexpected token: GROUP", "XX000"),
+    ("MALFORMED_QUERY", "Aggregate query does not support queryMore(), use LIMIT to restrict the results", "54001"),
+    ("QUERY_TOO_COMPLICATED", "Query is either selecting too many fields or the filter is too complicated", "54001"),
+    ("EXCEEDED_ID_LIMIT", "Aggregate query does not support queryMore()", "54001"),
+    ("INVALID_FIELD", "field 'AccountId' can not be grouped in a query call", "0A000"),
+    ("OPERATION_TOO_LARGE", "exceeded 100000 distinct who/what's", "54000"),
+];
+
+fn refusal((code, message, _): (&str, &str, &str)) -> Fault {
+    Fault::status(400, format!(r#"[{{"message":"{message}","errorCode":"{code}"}}]"#))
+}
+
+#[test]
+fn groups_that_the_api_refuses_are_made_here() {
+    let world = world();
+    let mut session = world.connect();
+    session.run("SET plan_cache_mode = force_generic_plan");
+    let sql = "SELECT account_id, count(*), max(amount) FROM salesforce.opportunity WHERE amount > 5
+               GROUP BY account_id HAVING count(*) > 2 ORDER BY account_id COLLATE \"C\"";
+    session.run(&format!("PREPARE p AS {sql}"));
+    let joined = "SELECT a.name, o.n FROM salesforce.account a JOIN (SELECT account_id, count(*) AS n FROM salesforce.opportunity
+                  GROUP BY account_id) o ON o.account_id = a.id ORDER BY a.name COLLATE \"C\", o.n";
+    let (right, right_joined) = (session.rows(sql), session.rows(joined));
+    assert!(right.len() > 10 && right_joined.len() > 10);
+    for refused in REFUSALS {
+        world.sandbox.fault(refusal(refused).soql("GROUP BY"));
+        let (rows, queries) = world.queries_of(|| session.rows(sql));
+        assert_eq!(rows, right, "{refused:?}");
+        assert_eq!(queries.len(), 2, "{queries:?}");
+        for _ in 0..3 {
+            assert_eq!(session.rows("EXECUTE p"), right, "{refused:?}");
+        }
+        assert_eq!(session.rows(joined), right_joined, "{refused:?}");
+        world.sandbox.clear_faults();
+        assert_eq!(session.rows("EXECUTE p"), right, "after {refused:?}");
+    }
+    // What fails otherwise fails here too.
+    world.sandbox.fault(Fault::status(403, r#"[{"message":"no","errorCode":"INSUFFICIENT_ACCESS"}]"#).soql("GROUP BY"));
+    session.fails_with("42501", sql);
+}
+
+#[test]
+fn one_group_that_the_api_refuses_is_its_own_error() {
+    let world = world();
+    let mut session = world.connect();
+    for refused in REFUSALS {
+        world.sandbox.fault(refusal(refused).soql("COUNT("));
+        let failure = session.fails_with(refused.2, "SELECT count(*) FROM salesforce.opportunity");
+        failure.mentions(refused.0).mentions(&refused.1[..20]).in_request("GET ");
+        world.sandbox.clear_faults();
+        assert_eq!(session.number("SELECT count(*) FROM salesforce.opportunity"), 700);
+    }
 }
 
 #[test]

@@ -249,6 +249,10 @@ fn find(code: &str, text: &str) -> Option<Meaning> {
             "the query is too complicated for Salesforce",
             "Select fewer columns, or filter by less.",
         ),
+        // Groups come in one page or not at all; nobody documents the code.
+        _ if text.contains("does not support queryMore") => {
+            (Kind::TooComplex, "the query has more groups than Salesforce tells of", "Narrow it down with a filter.")
+        }
         "OPERATION_TOO_LARGE" => {
             (Kind::TooLarge, "the query is larger than Salesforce allows", "Narrow it down with a filter.")
         }
