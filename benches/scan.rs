@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use postgres::SimpleQueryMessage;
 use sandbox::{Config, Sandbox};
-use support::{Bench, PAIRS, median, ratio, timed};
+use support::{Bench, PAIRS, connect, median, peak, ratio, timed};
 
 const RECORDS: u32 = 200_000;
+const MANY: u32 = 1_000_000;
 const LOOK_UPS: usize = 200;
 const COLUMNS: [(&str, &str); 12] = [
     ("id", "Id"),
@@ -33,6 +34,7 @@ fn main() {
     let mut bench = Bench::new(&sandbox);
     scan(&mut bench);
     look_up(&mut bench, &sandbox.id("Contact", 7));
+    memory(&sandbox);
 }
 
 /// Whole object, twelve columns. The rows stay in the backend: what a client makes of them is not ours.
@@ -65,6 +67,25 @@ fn scan(bench: &mut Bench) {
         ratio(&(bare, ours)),
         bench.resident().saturating_sub(before),
     );
+}
+
+/// The most memory that a backend ever held: five times the records must not take more.
+fn memory(sandbox: &Sandbox) {
+    sandbox.set_switches(|switches| switches.cache_pages = false);
+    let columns: Vec<_> = COLUMNS.iter().map(|(column, _)| *column).collect();
+    let query = format!("EXPLAIN (ANALYZE, TIMING OFF) SELECT {} FROM salesforce.contact", columns.join(", "));
+    let peaks = [RECORDS, MANY].map(|records| {
+        sandbox.set_records("Contact", records);
+        let mut database = connect();
+        database.batch_execute(&query).expect("the scan works");
+        peak(&mut database)
+    });
+    println!(
+        "peak memory of a backend: {} MB after {RECORDS} records, {} MB after {MANY}",
+        peaks[0] >> 10,
+        peaks[1] >> 10
+    );
+    assert!(peaks[1] < peaks[0] + (8 << 10), "memory stays flat");
 }
 
 /// One record by its key, on a warm connection.

@@ -28,16 +28,7 @@ impl Bench {
         let answer: serde_json::Value =
             serde_json::from_reader(answer.into_body().into_reader()).expect("the token's answer");
         let token = answer["access_token"].as_str().expect("a token in the answer").to_owned();
-        let variable =
-            |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("run `make bench`: {name} is not set"));
-        let mut database = postgres::Config::new()
-            .host(&variable("PGHOST"))
-            .port(variable("PGPORT").parse().expect("PGPORT is a port"))
-            .user(&variable("PGUSER"))
-            .password(variable("PGPASSWORD"))
-            .dbname("postgres")
-            .connect(NoTls)
-            .expect("the cluster answers");
+        let mut database = connect();
         database
             .batch_execute(&format!(
                 "CREATE EXTENSION sequin_fdw;
@@ -75,10 +66,32 @@ impl Bench {
 
     /// Resident memory of the backend in kB.
     pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.backend)).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-        line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).unwrap_or(0)
+        memory(self.backend, "VmRSS:")
     }
+}
+
+/// Another connection to the same database.
+pub fn connect() -> Client {
+    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("run `make bench`: {name} is not set"));
+    postgres::Config::new()
+        .host(&variable("PGHOST"))
+        .port(variable("PGPORT").parse().expect("PGPORT is a port"))
+        .user(&variable("PGUSER"))
+        .password(variable("PGPASSWORD"))
+        .dbname("postgres")
+        .connect(NoTls)
+        .expect("the cluster answers")
+}
+
+/// The most memory that a connection's backend has ever held, in kB.
+pub fn peak(database: &mut Client) -> u64 {
+    memory(database.query_one("SELECT pg_backend_pid()", &[]).expect("a backend").get(0), "VmHWM:")
+}
+
+fn memory(backend: i32, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{backend}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(what)).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).unwrap_or(0)
 }
 
 pub fn timed(work: impl FnOnce()) -> Duration {
