@@ -19,13 +19,14 @@ pub fn relation<'p>(
     inner: &Relation<'p>,
     join: &Join<'p>,
 ) -> Result<Option<Relation<'p>>> {
-    if !settings::pushdown() || !rel.is_only_read() || !rel.shows_columns_alone() {
+    if !settings::pushdown() || !rel.is_only_read() {
         return Ok(None);
     }
-    let mut conditions = outer.restrictions.iter().chain(&inner.restrictions).chain(&join.links).chain(&join.filters);
+    let conditions = || outer.restrictions.iter().chain(&inner.restrictions).chain(&join.links).chain(&join.filters);
     // What ON says besides is no condition of the whole.
     let more = join.optional && (!inner.restrictions.is_empty() || join.links.len() != 1);
-    if more || conditions.any(|condition| condition.is_gate()) {
+    let gated = conditions().any(|condition| condition.is_gate());
+    if more || gated || !rel.shows_columns_alone(conditions().filter_map(|condition| condition.condition())) {
         return Ok(None);
     }
     for link in &join.links {

@@ -114,11 +114,12 @@ impl<'p> Rel<'p> {
         }
     }
 
-    /// Whether the query needs nothing of it but columns: no whole rows, no system columns, no expressions that are
-    /// evaluated below.
-    pub fn shows_columns_alone(self) -> bool {
+    /// Whether the query needs nothing of it but columns, and neither do these conditions on it: no whole rows, no
+    /// system columns, no expressions that are evaluated below and NULL where an outer join finds nothing.
+    pub fn shows_columns_alone(self, conditions: impl IntoIterator<Item = Node<'p>>) -> bool {
+        let conditions: Vec<_> = conditions.into_iter().collect();
         let column = |node: Node| matches!(node.shape(), Shape::Column { attribute, .. } if attribute > 0);
-        self.target().into_iter().all(column)
+        self.target().into_iter().chain(Rel::columns(&conditions)).all(column)
     }
 
     /// The conditions on this relation alone.

@@ -234,6 +234,26 @@ fn joins_along_references_give_the_rows_of_local_tables() {
         format!("SELECT a.id FROM salesforce.account a WHERE a.id IN (SELECT account_id {contact} WHERE do_not_call)"),
         format!("SELECT c.id {contact}, salesforce.account a WHERE c.account_id = a.id AND c.id = a.master_record_id"),
         "SELECT o.id, a.name FROM salesforce.opportunity o JOIN salesforce.account a USING (name)".to_owned(),
+        // Conditions that need more of a side than its columns.
+        format!(
+            "SELECT c.id, x.name {contact} LEFT JOIN (SELECT id, 1 AS one, name FROM salesforce.account) x
+             ON x.id = c.account_id WHERE x.one IS NULL OR x.name > 'M'"
+        ),
+        format!(
+            "SELECT c.id {contact} LEFT JOIN (SELECT id, coalesce(name, '?') AS name FROM salesforce.account) x
+             ON x.id = c.account_id WHERE x.name IS NULL OR x.name = '?'"
+        ),
+        format!(
+            "SELECT c.id, a.name {contact} LEFT JOIN salesforce.account a ON a.id = c.account_id
+             WHERE a IS NULL OR a.name > 'M'"
+        ),
+        format!(
+            "SELECT c.id {contact} JOIN salesforce.account a ON a.id = c.account_id WHERE c.* IS DISTINCT FROM NULL"
+        ),
+        format!(
+            "SELECT c.id {contact} LEFT JOIN salesforce.account a ON a.id = c.account_id
+             WHERE a.tableoid IS NULL OR c.tableoid = a.tableoid"
+        ),
     ] {
         copy.same(&sql);
     }
