@@ -239,9 +239,14 @@ impl<'t> Maker<'t> {
             let at = self.draw.below(items.len() + 1);
             items.insert(at, aggregate);
         }
-        let having = match self.draw.below(4) {
+        let having = match self.draw.below(5) {
             0 => format!(" HAVING count(*) > {}", self.given("bigint", |draw| draw.below(5).to_string())),
             1 => format!(" HAVING {} IS NOT NULL", self.aggregate(&body.sources)),
+            2 => {
+                let number = self.any(&body.sources, &[Class::Number]);
+                let least = self.given("numeric", |draw| draw.below(1000).to_string());
+                format!(" HAVING max({number}) >= {least} OR (count(*) = 1 AND min({number}) IS NULL)")
+            }
             _ => String::new(),
         };
         let by = match self.draw.below(12) {
@@ -386,8 +391,14 @@ impl<'t> Maker<'t> {
             4 => {
                 let word = self.draw.one(&["LEFT", "FULL"]);
                 let on = on.replace(&format!("{}.", source.alias), "part.");
+                let filter = self.draw.one(&[
+                    "",
+                    " WHERE part.flag IS NULL OR part.text > 'M'",
+                    " WHERE part.flag IS NOT TRUE",
+                    " WHERE part IS NOT NULL OR part.flag",
+                ]);
                 format!(
-                    "SELECT {}.id, part.flag, part.text {joined} {word} JOIN (SELECT {}.*, true AS flag, coalesce({column}::text, '∅') AS text {}) AS part ON {on}",
+                    "SELECT {}.id, part.flag, part.text {joined} {word} JOIN (SELECT {}.*, true AS flag, coalesce({column}::text, '∅') AS text {}) AS part ON {on}{filter}",
                     other.alias, source.alias, body.sql
                 )
             }
