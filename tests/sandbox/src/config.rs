@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Sandbox;
+use crate::airtable::AirtableSwitches;
 use crate::salesforce::{Credentials, Switches};
 use crate::tokens::Tokens;
 
@@ -21,6 +22,9 @@ pub struct Config {
     pub(crate) threads: usize,
     pub(crate) log_bound: usize,
     pub(crate) switches: Switches,
+    pub(crate) airtable: AirtableSwitches,
+    /// Of Airtable's tokens; those that are not here have all.
+    pub(crate) scopes: BTreeMap<String, Vec<String>>,
     pub(crate) credentials: Credentials,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) instance_url: Option<String>,
@@ -39,6 +43,8 @@ impl Default for Config {
             threads: 2,
             log_bound: 100_000,
             switches: Switches::default(),
+            airtable: AirtableSwitches::default(),
+            scopes: BTreeMap::new(),
             credentials: Credentials::default(),
             tokens: Arc::default(),
             instance_url: None,
@@ -63,7 +69,7 @@ impl Config {
         self
     }
 
-    /// How many live records `object` has.
+    /// How many live records `object` has: an object of Salesforce, or a table of Airtable by name or id.
     pub fn records(mut self, object: &str, n: u32) -> Config {
         self.records.insert(object.to_owned(), n);
         self
@@ -84,6 +90,7 @@ impl Config {
     /// At most so many records on a page, whatever the client asks for.
     pub fn page_size(mut self, n: usize) -> Config {
         self.switches.page_size = Some(n);
+        self.airtable.page_size = Some(n);
         self
     }
 
@@ -102,6 +109,7 @@ impl Config {
     /// Keeps rendered pages, so that a benchmark measures the client and not the sandbox.
     pub fn cache_pages(mut self, on: bool) -> Config {
         self.switches.cache_pages = on;
+        self.airtable.cache_pages = on;
         self
     }
 
@@ -121,6 +129,24 @@ impl Config {
     pub fn switches(mut self, set: impl FnOnce(&mut Switches)) -> Config {
         set(&mut self.switches);
         self
+    }
+
+    /// The same for Airtable.
+    pub fn airtable(mut self, set: impl FnOnce(&mut AirtableSwitches)) -> Config {
+        set(&mut self.airtable);
+        self
+    }
+
+    /// Sets switches of Airtable by name; an unknown name or a wrong type is an error.
+    pub fn airtable_by_name(mut self, name: &str, value: serde_json::Value) -> Result<Config, String> {
+        self.airtable = crate::json::merged(&self.airtable, [(name.to_owned(), value)].into_iter().collect())?;
+        Ok(self)
+    }
+
+    /// A static token that has these of Airtable's scopes alone, as `data.records:read`.
+    pub fn airtable_token(mut self, token: &str, scopes: &[&str]) -> Config {
+        self.scopes.insert(token.to_owned(), scopes.iter().map(|s| (*s).to_owned()).collect());
+        self.static_token(token)
     }
 
     /// Other credentials than the constants of the crate.

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
 use crate::http::{Request, Response};
-use crate::salesforce::Format;
-use crate::sandbox::Shared;
+use crate::sandbox::{Format, Shared};
 
 /// What `POST /_control/settings` takes; all of it optional.
 #[derive(Default, Deserialize)]
@@ -21,6 +21,8 @@ struct Settings {
     quota: Option<u64>,
     instance_url: Option<String>,
     records: BTreeMap<String, u32>,
+    /// Any of Airtable's switches, by name.
+    airtable: Option<serde_json::Map<String, Value>>,
     /// Any of the switches, by name.
     switches: Option<serde_json::Map<String, Value>>,
 }
@@ -29,8 +31,10 @@ struct Settings {
 #[serde(default, deny_unknown_fields)]
 struct Expiry {
     after: Option<usize>,
-    /// Query locators instead of tokens.
+    /// Query locators and iterators instead of tokens.
     locators: bool,
+    /// Airtable's webhooks instead of tokens.
+    webhooks: bool,
 }
 
 /// Answers a request for what follows `/_control/`.
@@ -66,7 +70,8 @@ pub fn handle(shared: &Shared, path: &str, request: &Request) -> Response {
         ("POST", "expire") => {
             let body: &[u8] = if request.body.is_empty() { b"{}" } else { &request.body };
             match serde_json::from_slice::<Expiry>(body) {
-                Ok(Expiry { locators: true, .. }) => shared.salesforce.expire_locators(),
+                Ok(Expiry { locators: true, .. }) => shared.expire_locators(),
+                Ok(Expiry { webhooks: true, .. }) => shared.airtable.expire_webhooks(),
                 Ok(Expiry { after: Some(n), .. }) => shared.tokens.expire_after(n),
                 Ok(_) => shared.tokens.expire(),
                 Err(error) => return refuse(400, &error.to_string()),
@@ -80,14 +85,28 @@ pub fn handle(shared: &Shared, path: &str, request: &Request) -> Response {
                 "tokens_issued": shared.tokens.issued(),
                 "quota_remaining": shared.salesforce.quota(),
                 "records": shared.salesforce.counts(),
+                "airtable": { "records": shared.airtable.counts(), "traffic": shared.airtable.traffic() },
             }),
         ),
+        ("DELETE", "stats") => {
+            shared.airtable.clear_traffic();
+            Response::empty(204)
+        }
+        ("GET", "airtable") => match serde_json::to_string(&shared.airtable.switches()) {
+            Ok(text) => Response::json(200, text),
+            Err(error) => refuse(500, &error.to_string()),
+        },
+        (_, path) if path.starts_with("airtable/v0/") => {
+            let mut inner = request.clone();
+            inner.path = path["airtable".len()..].to_owned();
+            shared.airtable.inside(&inner)
+        }
         ("GET", path) if path.starts_with("dump/") => {
             let json = request.param("format").is_some_and(|f| f == "json");
             let deleted = request.param("deleted").is_some_and(|d| d == "true");
             let (format, mime) =
                 if json { (Format::Json, "application/json") } else { (Format::Csv, "text/csv; charset=UTF-8") };
-            match shared.salesforce.dump(&path["dump/".len()..], deleted, format) {
+            match shared.dump(&percent_decode_str(&path["dump/".len()..]).decode_utf8_lossy(), deleted, format) {
                 Some(text) => Response::new(200, mime, text),
                 None => refuse(404, "no such object"),
             }
@@ -99,6 +118,11 @@ pub fn handle(shared: &Shared, path: &str, request: &Request) -> Response {
 fn set(shared: &Shared, settings: Settings) -> Response {
     if let Some(switches) = settings.switches
         && let Err(error) = shared.salesforce.merge_switches(switches)
+    {
+        return refuse(400, &error);
+    }
+    if let Some(switches) = settings.airtable
+        && let Err(error) = shared.airtable.merge_switches(switches)
     {
         return refuse(400, &error);
     }
@@ -115,7 +139,7 @@ fn set(shared: &Shared, settings: Settings) -> Response {
         shared.salesforce.set_instance_url(&url);
     }
     for (object, n) in settings.records {
-        if !shared.salesforce.set_records(&object, n) {
+        if !shared.set_records(&object, n) {
             return refuse(400, &format!("no such object: {object}"));
         }
     }

@@ -19,7 +19,7 @@ pub struct Fault {
     /// Only requests whose raw path and query contain this text; empty means any.
     #[serde(default)]
     pub path_contains: String,
-    /// Only requests whose decoded query text (SOQL for Salesforce) contains this text.
+    /// Only requests whose decoded query text (SOQL for Salesforce, the formula for Airtable) contains this text.
     #[serde(default)]
     pub soql_contains: Option<String>,
     /// The first n matching requests pass.

@@ -6,7 +6,7 @@
 //! logs what it was asked. It shares no code with the extension, so that a mistake cannot cancel itself out.
 //!
 //! What every API needs stands in this directory: the HTTP server, the request log, faults, tokens, the control
-//! plane under `/_control/`. Each API has a directory of its own; `salesforce` is the first.
+//! plane under `/_control/`. Each API has a directory of its own: `salesforce`, `airtable`.
 //!
 //! ```no_run
 //! use sandbox::{Action, Config, Fault, Sandbox};
@@ -20,19 +20,28 @@
 // A field's describe has seventy keys in one literal.
 #![recursion_limit = "256"]
 
+pub mod airtable;
 mod config;
 mod control;
+mod draw;
 pub mod fault;
 pub mod http;
+mod json;
 mod log;
+mod pages;
 pub mod salesforce;
 mod sandbox;
 mod server;
+mod time;
 mod tls;
 mod tokens;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use airtable::{
+    AIRTABLE_BASE, AIRTABLE_READ_TOKEN, AIRTABLE_REFRESH_TOKEN, AIRTABLE_TOKEN, AirtableSwitches, Missing,
+    RateLimitBody,
+};
 pub use config::Config;
 pub use fault::{Action, Fault};
 pub use log::LoggedRequest;

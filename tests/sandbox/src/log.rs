@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -15,7 +16,9 @@ pub struct LoggedRequest {
     pub method: String,
     /// Path and raw query, as in the request line.
     pub path: String,
-    /// The decoded query text, where the request is a query.
+    /// When it arrived, in microseconds since the sandbox started.
+    pub at_us: u64,
+    /// The decoded query text (SOQL, a formula), where the request is a query.
     pub soql: Option<String>,
     pub headers: Vec<(String, String)>,
     /// The body after decompression; lossy if it is not UTF-8.
@@ -36,11 +39,12 @@ impl LoggedRequest {
 pub struct Log {
     entries: Mutex<(u64, VecDeque<LoggedRequest>)>,
     bound: usize,
+    begin: Instant,
 }
 
 impl Log {
     pub fn new(bound: usize) -> Log {
-        Log { entries: Mutex::new((0, VecDeque::new())), bound }
+        Log { entries: Mutex::new((0, VecDeque::new())), bound, begin: Instant::now() }
     }
 
     /// Notes an arrival and returns its number.
@@ -55,6 +59,7 @@ impl Log {
             number: *count,
             method: request.method.clone(),
             path: request.target(),
+            at_us: self.begin.elapsed().as_micros() as u64,
             soql,
             headers: request.headers.clone(),
             body: String::from_utf8_lossy(&request.body).into_owned(),

@@ -14,7 +14,7 @@ Simulated SaaS APIs over HTTP. Prints its URL and serves until SIGTERM or SIGINT
 usage: sandbox [flags]
 
   --port N                port on 127.0.0.1 (default: a free one)
-  --records OBJECT=N      live records of an object; may be repeated
+  --records OBJECT=N      live records of an object or a table; may be repeated
   --seed N                other values for the generated records (default 1)
   --filler-objects N      objects of no further interest in the org (default 800)
   --page-size N           at most N records on a page
@@ -24,6 +24,7 @@ usage: sandbox [flags]
   --ca-out FILE           write the authority's certificate here (implies --tls)
   --no-gzip               never compress answers
   --cache-pages           keep rendered pages, for benchmarks
+  --airtable NAME=JSON    a switch of Airtable; may be repeated
   --token TOKEN           a static access token; may be repeated
   --public-key FILE       RSA public key (PEM) that verifies JWT assertions
   --instance-url URL      what token answers name as instance_url
@@ -81,6 +82,12 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, Stri
                 let value = value()?;
                 let (object, n) = value.split_once('=').ok_or("--records wants OBJECT=N")?;
                 config.records(object, number(&flag, n)?)
+            }
+            "--airtable" => {
+                let value = value()?;
+                let (name, json) = value.split_once('=').ok_or("--airtable wants NAME=JSON")?;
+                let json = serde_json::from_str(json).map_err(|e| format!("{flag}: {e}"))?;
+                config.airtable_by_name(name, json)?
             }
             "--tls" => config.tls(true),
             "--ca-out" => {

@@ -10,17 +10,23 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsAcceptor;
 
+use crate::airtable::{Airtable, AirtableSwitches};
 use crate::config::Config;
 use crate::fault::{Fault, Faults};
 use crate::http::{Request, Response};
 use crate::log::{Log, LoggedRequest};
-use crate::salesforce::{Format, Salesforce, Switches};
+use crate::salesforce::{Salesforce, Switches};
 use crate::tokens::Tokens;
 use crate::{server, tls};
 
 /// One simulated API: the paths it answers, and how.
 pub trait Api: Send + Sync {
     fn claims(&self, path: &str) -> bool;
+
+    /// Counts a request that arrives, before any fault strikes it; the answer to it, if it comes too soon or too late.
+    fn admit(&self, _: &Request) -> Option<Response> {
+        None
+    }
 
     fn handle(&self, request: &Request) -> Response;
 
@@ -31,10 +37,18 @@ pub trait Api: Send + Sync {
     fn replace_next_link(&self, body: &[u8], link: &str) -> Vec<u8>;
 }
 
+/// The form of a dump.
+#[derive(Clone, Copy)]
+pub enum Format {
+    Csv,
+    Json,
+}
+
 /// What the server and the control plane share.
 pub struct Shared {
     pub(crate) apis: Vec<Arc<dyn Api>>,
     pub(crate) salesforce: Arc<Salesforce>,
+    pub(crate) airtable: Arc<Airtable>,
     pub(crate) log: Log,
     pub(crate) faults: Faults,
     pub(crate) tokens: Arc<Tokens>,
@@ -57,6 +71,19 @@ impl Shared {
 
     pub(crate) fn set_gzip(&self, on: bool) {
         self.gzip.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn expire_locators(&self) {
+        self.salesforce.expire_locators();
+        self.airtable.expire_iterators();
+    }
+
+    pub(crate) fn set_records(&self, object: &str, n: u32) -> bool {
+        self.salesforce.set_records(object, n) || self.airtable.set_records(object, n)
+    }
+
+    pub(crate) fn dump(&self, object: &str, with_deleted: bool, format: Format) -> Option<String> {
+        self.salesforce.dump(object, with_deleted, format).or_else(|| self.airtable.dump(object, format))
     }
 }
 
@@ -81,9 +108,15 @@ impl Sandbox {
         };
         let url = format!("{scheme}://127.0.0.1:{}", listener.local_addr()?.port());
         let salesforce = Arc::new(Salesforce::new(&config, &url)?);
+        let airtable = Arc::new(Airtable::new(&config, &url));
+        let unknown = |name: &&String| !salesforce.has_object(name) && !Airtable::has_table(name);
+        if let Some(unknown) = config.records.keys().find(unknown) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("the sandbox has no object {unknown}")));
+        }
         let shared = Arc::new(Shared {
-            apis: vec![salesforce.clone()],
+            apis: vec![salesforce.clone(), airtable.clone()],
             salesforce,
+            airtable,
             log: Log::new(config.log_bound),
             faults: Faults::default(),
             tokens: config.tokens.clone(),
@@ -131,9 +164,9 @@ impl Sandbox {
         self.shared.tokens.expire_after(n);
     }
 
-    /// Every open query locator is unknown from now on.
+    /// Every open query locator, and every iterator of Airtable, is unknown from now on.
     pub fn expire_locators(&self) {
-        self.shared.salesforce.expire_locators();
+        self.shared.expire_locators();
     }
 
     pub fn tokens_issued(&self) -> usize {
@@ -162,6 +195,52 @@ impl Sandbox {
         self.shared.salesforce.set_switches(set);
     }
 
+    /// The same for Airtable; a penalty that runs ends.
+    pub fn set_airtable_switches(&self, set: impl FnOnce(&mut AirtableSwitches)) {
+        self.shared.airtable.set_switches(set);
+    }
+
+    /// Asks the simulated Airtable behind a client's back: as `GET /v0/…` and its like, but neither logged nor struck
+    /// by faults, and without token and limits. `body` is empty or JSON. Status and body of the answer.
+    pub fn airtable(&self, method: &str, target: &str, body: &str) -> (u16, serde_json::Value) {
+        let mut request = Request::new(method, target);
+        request.headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+        request.body = body.to_owned().into();
+        let response = self.shared.airtable.inside(&request);
+        (response.status, serde_json::from_slice(&response.body).unwrap_or_default())
+    }
+
+    /// The id of the base with all the tables.
+    pub fn airtable_base(&self) -> String {
+        self.shared.airtable.base_id()
+    }
+
+    /// The id of a table of that base. Panics if there is none of this name.
+    pub fn airtable_table(&self, name: &str) -> String {
+        self.shared.airtable.table_id(name).unwrap_or_else(|| panic!("the sandbox has no table {name}"))
+    }
+
+    /// The id of a field. Panics if there is none of this name.
+    pub fn airtable_field(&self, table: &str, field: &str) -> String {
+        let id = self.shared.airtable.field_id(table, field);
+        id.unwrap_or_else(|| panic!("the sandbox has no field {field} in {table}"))
+    }
+
+    /// `{"most_in_a_second": {base: n}, "refused": n}`: requests as they arrived, and how many were answered 429.
+    pub fn airtable_traffic(&self) -> serde_json::Value {
+        self.shared.airtable.traffic()
+    }
+
+    /// Forgets the traffic; a penalty that runs ends.
+    pub fn clear_airtable_traffic(&self) {
+        self.shared.airtable.clear_traffic();
+    }
+
+    /// Every webhook is unknown from now on.
+    pub fn expire_airtable_webhooks(&self) {
+        self.shared.airtable.expire_webhooks();
+    }
+
     /// How many API calls are left today; at 0 they are refused.
     pub fn set_quota(&self, remaining: u64) {
         self.shared.salesforce.set_quota(remaining);
@@ -172,26 +251,29 @@ impl Sandbox {
         self.shared.salesforce.set_instance_url(url);
     }
 
-    /// Gives `object` exactly `n` fresh live records; what was written to it is lost.
+    /// Gives an object, or a table of Airtable, exactly `n` fresh live records; what was written to it, and to all of
+    /// Airtable's tables, is lost.
     pub fn set_records(&self, object: &str, n: u32) -> bool {
-        self.shared.salesforce.set_records(object, n)
+        self.shared.set_records(object, n)
     }
 
     /// The id of the record at `index` (created ones follow the generated ones). Panics on an unknown object.
     pub fn id(&self, object: &str, index: u32) -> String {
-        self.shared.salesforce.id(object, index).unwrap_or_else(|| panic!("the sandbox has no object {object}"))
+        let id = self.shared.salesforce.id(object, index).or_else(|| self.shared.airtable.record_id(object, index));
+        id.unwrap_or_else(|| panic!("the sandbox has no object {object}"))
     }
 
     /// All live records of `object` with all scalar fields, as CSV: a header, then text exactly as JSON answers
     /// have it; NULL is an empty unquoted cell and every value is quoted, as `COPY … (FORMAT csv, HEADER)` reads
-    /// it. `None` if there is no such object.
+    /// it. `None` if there is no such object. For a table of Airtable the header has the fields' ids, after `_id` and
+    /// `_created_time`; arrays and objects are JSON, and an unchecked checkbox is a NULL.
     pub fn dump_csv(&self, object: &str) -> Option<String> {
-        self.shared.salesforce.dump(object, false, Format::Csv)
+        self.shared.dump(object, false, Format::Csv)
     }
 
-    /// The same as JSON: an array of objects of string or null.
+    /// The same as JSON: an array of objects of string or null; of Airtable, the records as a list answers them.
     pub fn dump_json(&self, object: &str) -> Option<String> {
-        self.shared.salesforce.dump(object, false, Format::Json)
+        self.shared.dump(object, false, Format::Json)
     }
 
     /// As `dump_csv`, with deleted records too.

@@ -82,6 +82,10 @@ async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>, connecti
     };
     let query_text = api.query_text(&request);
     let number = shared.log.arrived(&request, connection, query_text.clone());
+    if let Some(refused) = api.admit(&request) {
+        shared.log.answered(number, refused.status);
+        return Ok(whole(refused));
+    }
     let latency = shared.latency();
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;

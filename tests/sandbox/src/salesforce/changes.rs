@@ -4,10 +4,10 @@ use serde_json::{Value as Json, json};
 
 use super::error::{ApiError, Result};
 use super::store::Row;
-use super::time::{self, DAY, datetime_text};
 use super::value::Value;
 use super::{Call, DAILY_LIMIT};
 use crate::http::{Request, Response};
+use crate::time::{self, DAY, datetime_text};
 
 const UPDATED_DAYS: i64 = 30;
 const DELETED_DAYS: i64 = 15;

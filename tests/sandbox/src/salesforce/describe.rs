@@ -5,9 +5,9 @@ use serde_json::{Value as Json, json};
 use super::Call;
 use super::error::{ApiError, Result};
 use super::schema::{Field, Kind, Object, Schema};
-use super::time;
 use super::value::Value;
 use crate::http::{Request, Response};
+use crate::time;
 
 /// The schema never changes while the sandbox runs, and a restart must not look like a change.
 pub const LAST_CHANGE: i64 = time::day(2024, 1, 15) as i64 * time::DAY;

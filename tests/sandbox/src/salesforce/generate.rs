@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use super::id::Id;
 use super::number::Decimal;
 use super::schema::{Field, Kind, Schema};
-use super::time::{DAY, FIRST_DAY, LAST_DAY, day};
 use super::value::Value;
+use crate::draw::{ODD, hash, pick};
+use crate::time::{DAY, FIRST_DAY, LAST_DAY, day};
 
 /// Where the generated value of a field comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,17 +68,6 @@ impl Source {
 /// What generation needs to know beside the field.
 pub struct Generator {
     pub seed: u64,
-}
-
-/// Two fields of one record must not have related values, so every draw is hashed anew.
-fn hash(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-fn pick<T: Copy>(from: &[T], draw: u64) -> T {
-    from[(draw % from.len() as u64) as usize]
 }
 
 const CREATED_FROM: i64 = day(2015, 1, 1) as i64 * DAY;
@@ -174,50 +164,6 @@ fn refer(schema: &Schema, bases: &[u32], to: &str, draw: u64) -> Value {
         count => Value::Id(Id::new(schema.objects[object].prefix, draw % u64::from(count))),
     }
 }
-
-/// Texts that break what is careless: SOQL escapes, LIKE wildcards, blanks at the ends, letters beyond ASCII.
-const ODD: &[&str] = &[
-    "Acme",
-    "ACME",
-    "acme",
-    " leading blank",
-    "trailing blank ",
-    "O'Brien",
-    "\"quoted\"",
-    "back\\slash",
-    "C:\\new\\table",
-    "line one\nline two",
-    "tab\there",
-    "carriage\r\nreturn",
-    "100%",
-    "under_score",
-    "%_%",
-    "emoji 😀 🏳️‍🌈",
-    "e\u{301}clair (combining)",
-    "éclair",
-    "ÉCLAIR",
-    "Straße",
-    "STRASSE",
-    "İstanbul",
-    "日本語テキスト",
-    "עברית",
-    "null",
-    "NULL",
-    "true",
-    "2024-05-31",
-    "007",
-    "1e5",
-    "a,b;c",
-    "{\"json\":[1,2]}",
-    "<b>&amp;</b>",
-    "?q=SELECT+Id&x=%27",
-    "' OR Name != '",
-    "\u{2028}separator",
-    "\u{7f}delete",
-    "$1 $$ $body$",
-    "zebra",
-    "Zebra",
-];
 
 fn odd(draw: u64, length: u32) -> Cow<'static, str> {
     if length < 20 {

@@ -22,11 +22,10 @@ mod schema;
 mod soql;
 mod store;
 mod switches;
-mod time;
 mod value;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -36,7 +35,9 @@ use serde_json::{Value as Json, json};
 
 use crate::config::Config;
 use crate::http::{Request, Response};
-use crate::sandbox::Api;
+use crate::json::{merged, quote};
+use crate::pages::Pages;
+use crate::sandbox::{Api, Format};
 use crate::tokens::Tokens;
 use error::{ApiError, Result};
 use query::Cursors;
@@ -53,15 +54,6 @@ const HEADERS_LIMIT: usize = 32_768;
 const DAILY_LIMIT: u64 = 15_000_000;
 const SUPPORTED: std::ops::RangeInclusive<u32> = 31..=64;
 const RETIRED: std::ops::Range<u32> = 20..31;
-/// So many rendered pages are kept at most.
-const PAGE_CACHE_BOUND: usize = 2048;
-
-/// The form of a dump.
-#[derive(Clone, Copy)]
-pub enum Format {
-    Csv,
-    Json,
-}
 
 /// One org.
 pub struct Salesforce {
@@ -70,7 +62,7 @@ pub struct Salesforce {
     switches: RwLock<Switches>,
     writing: Mutex<()>,
     cursors: Cursors,
-    pages: Mutex<HashMap<String, Response>>,
+    pages: Pages,
     credentials: Credentials,
     verification_key: Option<DecodingKey>,
     tokens: Arc<Tokens>,
@@ -96,9 +88,6 @@ impl Salesforce {
         let mut objects = objects::objects();
         objects.extend(filler::objects(config.filler_objects));
         let schema = Arc::new(Schema::new(objects));
-        if let Some(unknown) = config.records.keys().find(|name| schema.object(name).is_none()) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("the sandbox has no object {unknown}")));
-        }
         let bases = schema.objects.iter().map(|object| base(config, &object.name)).collect();
         let credentials = config.credentials.clone();
         config.tokens.add_refresh(&credentials.refresh_token, &credentials.client_id);
@@ -108,7 +97,7 @@ impl Salesforce {
             switches: RwLock::new(config.switches.clone()),
             writing: Mutex::default(),
             cursors: Cursors::default(),
-            pages: Mutex::default(),
+            pages: Pages::default(),
             verification_key: credentials.verification_key()?,
             credentials,
             tokens: config.tokens.clone(),
@@ -119,12 +108,16 @@ impl Salesforce {
         })
     }
 
+    pub fn has_object(&self, name: &str) -> bool {
+        self.schema.object(name).is_some()
+    }
+
     fn store(&self) -> RwLockReadGuard<'_, Store> {
         self.store.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn store_mut(&self) -> RwLockWriteGuard<'_, Store> {
-        crate::lock(&self.pages).clear();
+        self.pages.clear();
         self.store.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -134,16 +127,12 @@ impl Salesforce {
 
     pub fn set_switches(&self, set: impl FnOnce(&mut Switches)) {
         set(&mut self.switches.write().unwrap_or_else(PoisonError::into_inner));
-        crate::lock(&self.pages).clear();
+        self.pages.clear();
     }
 
     /// Sets switches by name.
     pub fn merge_switches(&self, new: serde_json::Map<String, Json>) -> std::result::Result<(), String> {
-        let mut merged = serde_json::to_value(self.switches()).map_err(|e| e.to_string())?;
-        if let Json::Object(all) = &mut merged {
-            all.extend(new);
-        }
-        let switches = serde_json::from_value(merged).map_err(|e| e.to_string())?;
+        let switches = merged(&self.switches(), new)?;
         self.set_switches(|s| *s = switches);
         Ok(())
     }
@@ -166,7 +155,7 @@ impl Salesforce {
 
     pub fn expire_locators(&self) {
         self.cursors.clear();
-        crate::lock(&self.pages).clear();
+        self.pages.clear();
     }
 
     pub fn set_records(&self, object: &str, n: u32) -> bool {
@@ -214,11 +203,11 @@ impl Salesforce {
                 let value = String::from_utf8_lossy(&text);
                 if let Format::Json = format {
                     out.extend_from_slice(if n == 0 { b"{" } else { b"," });
-                    render::quote(&field.name, &mut out);
+                    quote(&field.name, &mut out);
                     out.push(b':');
                     match form {
                         Form::Null => out.extend_from_slice(b"null"),
-                        _ => render::quote(&value, &mut out),
+                        _ => quote(&value, &mut out),
                     }
                     continue;
                 }
@@ -307,16 +296,7 @@ impl Salesforce {
             return render();
         }
         let key = format!("{} {}", request.target(), request.header("Sforce-Query-Options").unwrap_or_default());
-        if let Some(response) = crate::lock(&self.pages).get(&key) {
-            return response.clone();
-        }
-        let mut response = render();
-        response.packed = crate::server::gzip(&response.body);
-        let mut pages = crate::lock(&self.pages);
-        if response.status == 200 && pages.len() < PAGE_CACHE_BOUND {
-            pages.insert(key, response.clone());
-        }
-        response
+        self.pages.get(key, render)
     }
 }
 

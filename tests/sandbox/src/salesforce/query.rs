@@ -11,11 +11,12 @@ use serde_json::json;
 use super::Call;
 use super::error::{ApiError, Result};
 use super::id::Id;
-use super::render::{Renderer, quote};
+use super::render::Renderer;
 use super::soql::check::{Checker, Node, Output, Plan};
 use super::soql::eval::Runner;
-use super::time;
 use crate::http::{Request, Response};
+use crate::json::quote;
+use crate::time;
 
 const LOCATOR_PREFIX: [u8; 3] = *b"01g";
 const LOCATOR_LIFE: i64 = 2 * time::DAY;

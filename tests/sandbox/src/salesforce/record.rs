@@ -12,8 +12,8 @@ use super::number::Decimal;
 use super::schema::{Field, Kind, Object};
 use super::store::{Row, Store};
 use super::switches::DanglingReference;
-use super::time;
 use super::value::Value;
+use crate::time;
 
 /// The members of a JSON object in their order, values unparsed.
 #[derive(Debug, Default)]

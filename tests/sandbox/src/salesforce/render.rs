@@ -5,8 +5,9 @@ use super::soql::check::{Node, Selected};
 use super::soql::eval::dynamic;
 use super::store::Row;
 use super::switches::Switches;
-use super::time;
 use super::value::Value;
+use crate::json::quote;
+use crate::time;
 
 /// How a value is written in JSON.
 pub enum Form {
@@ -202,42 +203,5 @@ impl Renderer<'_> {
         out.extend_from_slice(b",\"longitude\":");
         self.value(longitude, g, out);
         out.push(b'}');
-    }
-}
-
-/// Writes a JSON string.
-pub fn quote(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut from = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[from..at]);
-        from = at + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b => out.extend_from_slice(format!("\\u{b:04x}").as_bytes()),
-        }
-    }
-    out.extend_from_slice(&bytes[from..]);
-    out.push(b'"');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strings_are_escaped_as_json_wants_it() {
-        let text = "a\"b\\c\nd\u{1}é😀";
-        let mut out = Vec::new();
-        quote(text, &mut out);
-        assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
     }
 }

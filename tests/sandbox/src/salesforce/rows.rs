@@ -11,10 +11,10 @@ use super::record::{self, Record, matches};
 use super::schema::{Kind, Object};
 use super::soql::check::{Checker, Node, Output, Selected};
 use super::store::Row;
-use super::time;
 use super::value::Value;
 use super::write::Upserted;
 use crate::http::{Request, Response};
+use crate::time;
 
 impl Call<'_> {
     /// `/sobjects/{object}`: its summary, or a new record.

@@ -10,8 +10,8 @@ use super::record::{Change, Record, assignments, matches, missing};
 use super::schema::{Kind, Object};
 use super::store::{Row, Store};
 use super::switches::Switches;
-use super::time;
 use super::value::{Value, fold};
+use crate::time;
 
 /// One write transaction's view of the org.
 pub struct Writer<'a> {

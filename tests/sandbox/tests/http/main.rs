@@ -1,5 +1,6 @@
 //! The sandbox over HTTP, as a client sees it.
 
+mod airtable;
 mod client;
 mod faults;
 mod reads;

@@ -1,7 +1,7 @@
 //! Date literals: TODAY, LAST_N_DAYS:3 and their kin, as a range of days. The simulated user lives in UTC and the
 //! fiscal year is the calendar year.
 
-use crate::salesforce::time::{DAY, civil, day, weekday};
+use crate::time::{DAY, civil, day, weekday};
 
 /// The days of a literal (upper case), from the first up to but without the second.
 pub fn days(word: &str, now: i64) -> Option<(i32, i32)> {

@@ -12,8 +12,8 @@ use crate::salesforce::id::Id;
 use crate::salesforce::schema::{Field, Kind};
 use crate::salesforce::store::Key;
 use crate::salesforce::switches::Switches;
-use crate::salesforce::time::DAY;
 use crate::salesforce::value::{Value, fold, same_folded};
+use crate::time::DAY;
 
 /// Where a value of a record stands: reference fields to follow, then a field.
 #[derive(Clone, Debug)]

@@ -36,6 +36,6 @@ pub fn plan(checker: &check::Checker<'_>) -> Result<check::Plan> {
     if checker.text.chars().count() > QUERY_LIMIT {
         return Err(ApiError::bad("QUERY_TOO_COMPLICATED", "SOQL statements cannot be longer than 100000 characters."));
     }
-    let dialect = parser::Dialect { angle_not_equal: checker.switches.angle_not_equal, now: super::time::now() };
+    let dialect = parser::Dialect { angle_not_equal: checker.switches.angle_not_equal, now: crate::time::now() };
     checker.check(&parser::parse(checker.text, dialect)?)
 }

@@ -8,7 +8,7 @@ use super::lexer::{Spanned, Token, tokens};
 use super::{error_at, syntax_error};
 use crate::salesforce::error::Result;
 use crate::salesforce::number::Decimal;
-use crate::salesforce::time;
+use crate::time;
 
 /// One string literal may have so many characters.
 const LITERAL_LIMIT: usize = 4000;

@@ -2,7 +2,7 @@
 
 pub const DAY: i64 = 86_400_000;
 
-/// The API's valid range of dates, 1700-01-01 to 4000-12-31.
+/// Salesforce's valid range of dates, 1700-01-01 to 4000-12-31.
 pub const FIRST_DAY: i32 = day(1700, 1, 1);
 pub const LAST_DAY: i32 = day(4000, 12, 31);
 
