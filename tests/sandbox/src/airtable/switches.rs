@@ -68,6 +68,8 @@ pub struct Switches {
     pub atomic_batches: bool,
     /// A time without an offset is one of the field's zone; else of GMT.
     pub naive_times_in_field_zone: bool,
+    /// Times of modification have whole seconds, as times of creation always have.
+    pub whole_second_stamps: bool,
     /// Numbers are rounded to the field's precision when they are written.
     pub round_to_precision: bool,
     /// What a request for one record answers that is not there.
@@ -136,6 +138,7 @@ impl Default for Switches {
             sort_blanks_first: true,
             atomic_batches: true,
             naive_times_in_field_zone: true,
+            whole_second_stamps: false,
             round_to_precision: false,
             missing_record: Missing::ModelIdNotFound,
             missing_in_batch: Missing::RowDoesNotExist,

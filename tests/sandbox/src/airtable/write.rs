@@ -37,7 +37,7 @@ struct Body {
 
 impl Call<'_> {
     fn stamp(&self) -> (i64, usize) {
-        (self.now, WRITER)
+        (if self.switches.whole_second_stamps { self.now / 1000 * 1000 } else { self.now }, WRITER)
     }
 
     /// POST
