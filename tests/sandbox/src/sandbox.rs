@@ -188,6 +188,7 @@ impl Sandbox {
     /// At most `n` records on a page whatever the client asks for; `None` returns to the API's own rule.
     pub fn set_page_size(&self, n: Option<usize>) {
         self.set_switches(|s| s.page_size = n);
+        self.set_airtable_switches(|s| s.page_size = n);
     }
 
     /// Changes switches while running.

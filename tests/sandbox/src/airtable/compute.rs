@@ -156,10 +156,10 @@ impl Renderer<'_> {
         let ctx = self.ctx;
         match &ctx.base.tables[table].fields[field].kind {
             Kind::Formula { expr: Some(_), result, .. } | Kind::Rollup { result, .. } => {
-                return write_outcome(&value(ctx, table, record, field), *result, out);
+                return write_outcome(&value(ctx, table, record, field), *result, ctx.rules, out);
             }
             Kind::Lookup { link, field: at } => return self.lookup(table, record, *link, *at, out),
-            Kind::Formula { expr: None, .. } => out.extend_from_slice(b"{\"error\":\"#ERROR!\"}"),
+            Kind::Formula { expr: None, result, .. } => return write_outcome(&Val::Error, *result, ctx.rules, out),
             Kind::CreatedTime | Kind::ModifiedTime { .. } => match value(ctx, table, record, field) {
                 Val::Moment(moment) => write_quoted_moment(moment, out),
                 _ => return false,
@@ -277,8 +277,9 @@ impl Renderer<'_> {
 }
 
 /// A computed value in the form of its result (contract, section 3); false if it has none.
-fn write_outcome(value: &Val<'_>, result: Outcome, out: &mut Vec<u8>) -> bool {
+fn write_outcome(value: &Val<'_>, result: Outcome, rules: &Switches, out: &mut Vec<u8>) -> bool {
     match (value, result) {
+        (Val::Error, _) if !rules.error_cells => return false,
         (Val::Error, _) => out.extend_from_slice(b"{\"error\":\"#ERROR!\"}"),
         (Val::Blank, _) => return false,
         (Val::Moment(moment), Outcome::Date) => {
@@ -295,8 +296,9 @@ fn write_outcome(value: &Val<'_>, result: Outcome, out: &mut Vec<u8>) -> bool {
         }
         (value, Outcome::Number(_)) => match value.number() {
             Some(n) if n.is_finite() => out.extend_from_slice(number_text(n).as_bytes()),
+            Some(_) if !rules.special_values => return false,
             Some(n) => write_json(&json!({ "specialValue": number_text(n) }), out),
-            None => out.extend_from_slice(b"{\"error\":\"#ERROR!\"}"),
+            None => return write_outcome(&Val::Error, result, rules, out),
         },
         (Val::List(list), _) if !list.is_empty() => write_array(list, out, |v, out| quote(&text(v), out)),
         (value, _) => {

@@ -164,7 +164,7 @@ impl Kind {
             Kind::SyncSource { .. } => "externalSyncSource",
             Kind::AiText => "aiText",
             Kind::ManualSort => "manualSort",
-            Kind::Unknown => "telepathicConsent",
+            Kind::Unknown => "futureType",
         }
     }
 
@@ -325,7 +325,7 @@ impl Table {
             }
             Kind::AiText => json!({ "prompt": ["Summarise ", { "field": { "fieldId": id(self.primary) } }],
                                     "referencedFieldIds": [id(self.primary)] }),
-            Kind::Unknown => json!({ "wavelength": 7 }),
+            Kind::Unknown => json!({ "since": 2031 }),
         })
     }
 }

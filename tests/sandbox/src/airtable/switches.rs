@@ -42,6 +42,10 @@ pub struct Switches {
     pub blank_is_not_equal: bool,
     /// Texts in formulas are compared without their case.
     pub equals_ignores_case: bool,
+    /// FIND minds the case.
+    pub find_minds_case: bool,
+    /// SEARCH does not.
+    pub search_ignores_case: bool,
     /// A checkbox compared with `FALSE()` is an invalid formula.
     pub checkbox_equals_false_invalid: bool,
     /// LEFT, MID, LEN, FIND and their like count UTF-16 units; else characters.
@@ -64,6 +68,13 @@ pub struct Switches {
     /// Blanks come first in ascending order; else last.
     pub sort_blanks_first: bool,
 
+    /// A computed number that is none is an object `{"specialValue":…}`; else it is left out.
+    pub special_values: bool,
+    /// A computed value that failed is an object `{"error":…}`; else it is left out.
+    pub error_cells: bool,
+
+    /// performUpsert merges on fields of few types; else on any that can be written.
+    pub merge_types_limited: bool,
     /// One record refused refuses the batch; else those before it stay written.
     pub atomic_batches: bool,
     /// A time without an offset is one of the field's zone; else of GMT.
@@ -126,6 +137,8 @@ impl Default for Switches {
             blank_is_zero: true,
             blank_is_not_equal: true,
             equals_ignores_case: false,
+            find_minds_case: true,
+            search_ignores_case: true,
             checkbox_equals_false_invalid: true,
             utf16_lengths: true,
             parse_date_strings: true,
@@ -136,6 +149,9 @@ impl Default for Switches {
             unmodified_is_created: true,
             sort_ignores_case: true,
             sort_blanks_first: true,
+            special_values: true,
+            error_cells: true,
+            merge_types_limited: true,
             atomic_batches: true,
             naive_times_in_field_zone: true,
             whole_second_stamps: false,

@@ -114,7 +114,9 @@ impl Call<'_> {
         let (typecast, by_id) = (take_flag("typecast")?, take_flag("returnFieldsByFieldId")?);
         let merge = match (json.remove("performUpsert"), form) {
             (None, _) => None,
-            (Some(upsert), Form::Update) => Some(merge_fields(base, table, &upsert)?),
+            (Some(upsert), Form::Update) => {
+                Some(merge_fields(base, table, &upsert, self.switches.merge_types_limited)?)
+            }
             (Some(_), _) => return Err(ApiError::bad_parameters()),
         };
         let records = if form.may_be_many() { json.remove("records") } else { None };
@@ -378,7 +380,7 @@ fn fields(json: Option<Json>) -> Result<Map<String, Json>> {
     }
 }
 
-fn merge_fields(base: &Base, table: usize, upsert: &Json) -> Result<Vec<usize>> {
+fn merge_fields(base: &Base, table: usize, upsert: &Json, limited: bool) -> Result<Vec<usize>> {
     let names = upsert["fieldsToMergeOn"].as_array().ok_or_else(ApiError::bad_parameters)?;
     if !(1..=MOST_MERGED).contains(&names.len()) {
         return Err(ApiError::bad_parameters());
@@ -386,7 +388,9 @@ fn merge_fields(base: &Base, table: usize, upsert: &Json) -> Result<Vec<usize>> 
     let field = |name: &Json| {
         let name = name.as_str().ok_or_else(ApiError::bad_parameters)?;
         let at = base.tables[table].field(name).ok_or_else(|| ApiError::unknown_field(name))?;
-        if base.tables[table].fields[at].kind.merges() {
+        let kind = &base.tables[table].fields[at].kind;
+        let fits = if limited { kind.merges() } else { !kind.is_computed() };
+        if fits {
             Ok(at)
         } else {
             let message = format!("Invalid request: field \"{name}\" cannot be used to merge on.");

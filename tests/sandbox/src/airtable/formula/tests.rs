@@ -241,6 +241,15 @@ fn texts_are_searched_with_and_without_case() {
 }
 
 #[test]
+fn find_and_search_mind_the_case_otherwise_if_switched() {
+    let it = World::new().switched(|s| {
+        s.find_minds_case = false;
+        s.search_ignores_case = false;
+    });
+    it.check(&[("FIND('ADA',{Name})", "1"), ("SEARCH('ADA',{Name})", ""), ("SEARCH('Ada',{Name})", "1")]);
+}
+
+#[test]
 fn lengths_are_counted_in_utf16_units_unless_switched() {
     let it = World::new();
     it.check(&[("LEN('😀')", "2"), ("LEFT('😀x',1)", "\u{fffd}"), ("LEFT('😀x',2)", "😀"), ("FIND('x','😀x')", "3")]);

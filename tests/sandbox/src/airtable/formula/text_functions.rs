@@ -143,12 +143,12 @@ pub fn rept<'a>(scope: &Scope<'a>, arguments: &'a [Expr]) -> Val<'a> {
 
 /// Where the first text begins in the second, from 1, with its case.
 pub fn find<'a>(scope: &Scope<'a>, arguments: &'a [Expr]) -> Val<'a> {
-    place(scope, arguments, false).map_or(Val::Error, |at| Val::Number(at as f64))
+    place(scope, arguments, !scope.ctx.rules.find_minds_case).map_or(Val::Error, |at| Val::Number(at as f64))
 }
 
 /// The same without case; blank where it is not found.
 pub fn search<'a>(scope: &Scope<'a>, arguments: &'a [Expr]) -> Val<'a> {
-    match place(scope, arguments, true) {
+    match place(scope, arguments, scope.ctx.rules.search_ignores_case) {
         None => Val::Error,
         Some(0) => Val::Blank,
         Some(at) => Val::Number(at as f64),

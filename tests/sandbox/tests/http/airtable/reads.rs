@@ -210,6 +210,12 @@ fn computed_fields_follow_the_linked_records() {
     for special in [r#"{"specialValue":"NaN"}"#, r#"{"specialValue":"Infinity"}"#, r##"{"error":"#ERROR!"}"##] {
         assert!(text.contains(special), "{special}");
     }
+    it.client.sandbox.set_airtable_switches(|s| {
+        s.special_values = false;
+        s.error_cells = false;
+    });
+    let text = Json::Array(it.all("People", &json!({}))).to_string();
+    assert!(!text.contains("specialValue") && !text.contains("#ERROR!"));
 }
 
 #[test]

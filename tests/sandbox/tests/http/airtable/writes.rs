@@ -212,6 +212,8 @@ fn upserts_create_update_and_refuse_what_matches_twice() {
     let body =
         json!({ "performUpsert": { "fieldsToMergeOn": ["Email"] }, "records": [{ "fields": { "Email": "x" } }] });
     refused(&it.table("PATCH", "People", "", &body), 422, "INVALID_REQUEST_UNKNOWN");
+    it.client.sandbox.set_airtable_switches(|s| s.merge_types_limited = false);
+    assert_eq!(it.table("PATCH", "People", "", &body).json()["createdRecords"].as_array().unwrap().len(), 1);
 }
 
 #[test]
