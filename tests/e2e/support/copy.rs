@@ -15,7 +15,7 @@ impl<'a> Copy<'a> {
         let mut session = world.connect();
         session.run("CREATE SCHEMA local");
         for (object, table) in tables {
-            load(world, &mut session, object, table);
+            load(world, &mut session, object, table, "local");
         }
         world.sandbox.clear_requests();
         Copy { world, session }
@@ -59,8 +59,9 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// The dump holds every value as the JSON answers spell it; it goes through a table of texts.
-fn load(world: &World, session: &mut Session, object: &str, table: &str) {
+/// Makes a table in `schema` of what the sandbox holds. The dump has every value as the JSON answers spell it; it goes through
+/// a table of texts.
+pub fn load(world: &World, session: &mut Session, object: &str, table: &str, schema: &str) {
     use std::io::Write;
     let csv = world.sandbox.dump_csv(object).unwrap_or_else(|| panic!("the sandbox has no {object}"));
     let header = csv.lines().next().unwrap_or_default();
@@ -88,7 +89,7 @@ fn load(world: &World, session: &mut Session, object: &str, table: &str) {
     writer.write_all(csv.as_bytes()).expect("COPY takes the dump");
     writer.finish().expect("COPY ends");
     session.run(&format!(
-        "CREATE TABLE local.{table} AS SELECT {} FROM staging; DROP TABLE staging; ANALYZE local.{table}",
+        "CREATE TABLE {schema}.{table} AS SELECT {} FROM staging; DROP TABLE staging; ANALYZE {schema}.{table}",
         list.join(", ")
     ));
 }

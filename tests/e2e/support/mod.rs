@@ -6,14 +6,19 @@ mod failure;
 mod notices;
 mod process;
 mod session;
+mod synced;
+mod upstream;
 mod world;
 mod writes;
 
+pub use cluster::{Cluster, kill};
 pub use copy::Copy;
 pub use failure::Failure;
 pub use notices::Notices;
 pub use process::Process;
 pub use session::{Row, Session, sorted};
+pub use synced::{is_ours, wait_until};
+
 pub use world::World;
 pub use writes::{fields, fields_sent};
 

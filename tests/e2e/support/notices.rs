@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use postgres::NoTls;
 
-use super::cluster::Cluster;
 use super::failure::Failure;
 use super::session::Session;
 use super::world::World;
@@ -34,7 +33,7 @@ impl World {
     pub fn connect_listening(&self) -> (Session, Notices) {
         let notices = Notices::default();
         let kept = notices.clone();
-        let mut config = Cluster::get().config(&self.name, &self.name, &self.password);
+        let mut config = self.cluster().config(&self.name, &self.name, &self.password);
         config.notice_callback(move |notice| {
             kept.0.lock().unwrap_or_else(PoisonError::into_inner).push(Failure::reported(&notice));
         });

@@ -1,7 +1,7 @@
 //! What one test has for itself: a sandbox, a database named after the test, and a role that is no superuser and owns it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use sandbox::{CLIENT_ID, CLIENT_SECRET, Config, LoggedRequest, Sandbox};
 
 use super::cluster::Cluster;
 use super::session::Session;
+use super::synced::is_ours;
 
 /// Tests that measure time or memory run while no other does.
 static QUIET: RwLock<()> = RwLock::new(());
@@ -20,6 +21,7 @@ enum Turn {
 }
 
 pub struct World {
+    cluster: Arc<Cluster>,
     pub sandbox: Sandbox,
     /// The database, and the role.
     pub name: String,
@@ -31,13 +33,13 @@ impl World {
     /// A database with the extension; no server yet.
     pub fn bare(config: Config) -> World {
         let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
-        World::build(config, turn, "")
+        World::build(Cluster::shared(), config, turn, "")
     }
 
     /// The same, while no other test runs.
     pub fn bare_alone(config: Config) -> World {
         let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));
-        World::build(config, turn, "")
+        World::build(Cluster::shared(), config, turn, "")
     }
 
     /// With a server `sf`, a user mapping, and contacts and accounts imported into the schema `salesforce`.
@@ -52,17 +54,29 @@ impl World {
     /// A furnished one whose database is made with these words of CREATE DATABASE.
     pub fn in_database(config: Config, words: &str) -> World {
         let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
-        World::build(config, turn, words).furnished()
+        World::build(Cluster::shared(), config, turn, words).furnished()
     }
 
-    fn build(config: Config, turn: Turn, database: &str) -> World {
+    /// A furnished one in another cluster.
+    pub fn within(cluster: Arc<Cluster>, config: Config) -> World {
+        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        World::build(cluster, config, turn, "").furnished()
+    }
+
+    /// The same, while no other test runs.
+    pub fn alone_within(cluster: Arc<Cluster>, config: Config) -> World {
+        let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));
+        World::build(cluster, config, turn, "").furnished()
+    }
+
+    fn build(cluster: Arc<Cluster>, config: Config, turn: Turn, database: &str) -> World {
         static COUNTER: AtomicU32 = AtomicU32::new(1);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let test = thread::current().name().unwrap_or("test").replace("::", "_");
         let name: String = format!("t{number}_{test}").chars().take(50).collect();
         let password = format!("password-of-{number}");
         let sandbox = Sandbox::start(config).expect("the sandbox starts");
-        let world = World { sandbox, name, password, _turn: turn };
+        let world = World { cluster, sandbox, name, password, _turn: turn };
         let mut postgres = world.as_superuser_in("postgres");
         postgres.run(&format!("CREATE ROLE \"{}\" LOGIN PASSWORD '{}'", world.name, world.password));
         postgres.run(&format!("CREATE DATABASE \"{0}\" OWNER \"{0}\" {database}", world.name));
@@ -109,7 +123,7 @@ impl World {
     }
 
     pub fn connect_as(&self, user: &str, password: &str) -> Session {
-        Session::new(Cluster::get().connect(&self.name, user, password).expect("the role can connect"))
+        Session::new(self.cluster.connect(&self.name, user, password).expect("the role can connect"))
     }
 
     /// A superuser's connection to the same database.
@@ -117,27 +131,27 @@ impl World {
         self.as_superuser_in(&self.name)
     }
 
-    fn as_superuser_in(&self, database: &str) -> Session {
-        let cluster = Cluster::get();
-        Session::new(cluster.connect(database, &cluster.user, &cluster.password).expect("the cluster is there"))
+    pub fn as_superuser_in(&self, database: &str) -> Session {
+        self.cluster.superuser(database)
     }
 
-    pub fn cluster(&self) -> &'static Cluster {
-        Cluster::get()
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
     }
 
     /// Writes a file that the server can read, and returns its path.
     pub fn file(&self, name: &str, text: &str) -> String {
         use std::os::unix::fs::PermissionsExt;
-        let path = Cluster::get().directory.join(format!("{}-{name}", self.name));
+        let path = self.cluster.directory.join(format!("{}-{name}", self.name));
         std::fs::write(&path, text).expect("the cluster's directory can be written to");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("the file is ours");
         path.to_string_lossy().into_owned()
     }
 
-    /// The requests so far, those for tokens left out.
+    /// The requests so far, those for tokens and those of other clients left out.
     pub fn requests(&self) -> Vec<LoggedRequest> {
-        self.sandbox.requests().into_iter().filter(|request| !request.path.contains("/oauth2/")).collect()
+        let counts = |request: &LoggedRequest| !request.path.contains("/oauth2/") && is_ours(request);
+        self.sandbox.requests().into_iter().filter(counts).collect()
     }
 
     /// The SOQL of the queries so far; following pages are no queries.
@@ -170,7 +184,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         // The next test must not suffer from what this one leaves; but one that failed has said enough already.
-        let Ok(client) = Cluster::get().connect("postgres", &Cluster::get().user, &Cluster::get().password) else {
+        let Ok(client) = self.cluster.connect("postgres", &self.cluster.user, &self.cluster.password) else {
             return;
         };
         let mut postgres = Session::new(client);

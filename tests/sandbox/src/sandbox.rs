@@ -258,6 +258,28 @@ impl Sandbox {
         self.shared.set_records(object, n)
     }
 
+    /// Brings a deleted record back from the recycle bin. Panics if there is none.
+    pub fn undelete(&self, id: &str) {
+        let found =
+            self.shared.salesforce.behind_the_scenes(id, |writer, object, index| writer.undelete(object, index));
+        assert!(found, "no record {id}");
+    }
+
+    /// Removes a record without a trace: not even the recycle bin has it. Panics if there is none.
+    pub fn purge(&self, id: &str) {
+        let found =
+            self.shared.salesforce.behind_the_scenes(id, |writer, object, index| writer.store.purge(object, index));
+        assert!(found, "no record {id}");
+    }
+
+    /// Makes a record's last change one of this long ago, as if it had taken so long to be committed.
+    pub fn date_back(&self, id: &str, ago: Duration) {
+        let ms = ago.as_millis() as i64;
+        let found =
+            self.shared.salesforce.behind_the_scenes(id, |writer, object, index| writer.date_back(object, index, ms));
+        assert!(found, "no record {id}");
+    }
+
     /// The id of the record at `index` (created ones follow the generated ones). Panics on an unknown object.
     pub fn id(&self, object: &str, index: u32) -> String {
         let id = self.shared.salesforce.id(object, index).or_else(|| self.shared.airtable.record_id(object, index));

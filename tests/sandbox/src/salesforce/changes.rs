@@ -114,8 +114,8 @@ impl Call<'_> {
 }
 
 fn stamp(row: &Row<'_>) -> i64 {
-    match row.value(row.definition().stamp) {
-        Value::DateTime(ms) => ms,
+    match row.definition().stamp.map(|at| row.value(at)) {
+        Some(Value::DateTime(ms)) => ms,
         _ => 0,
     }
 }

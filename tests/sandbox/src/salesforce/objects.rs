@@ -124,6 +124,7 @@ pub fn objects() -> Vec<Object> {
             vec![name(80, Odd).required(), Field::new("Note__c", Kind::Text, Odd)],
         ),
         group_heavy(),
+        unstamped(),
     ]
 }
 
@@ -468,6 +469,16 @@ fn every_type() -> Object {
         .digits(18, 2),
     ];
     Object::new("Every_Type__c", "a00", "Every Types", fields)
+}
+
+/// Does not tell when its records were changed.
+fn unstamped() -> Object {
+    let fields = vec![
+        name(80, Odd).required(),
+        Field::new("Rate__c", Kind::Double, Decimal).digits(12, 4),
+        text("Currency__c", 3, Pool(&["EUR", "USD", "JPY", "CHF"])),
+    ];
+    Object::new("Rate__c", "a03", "Rates", fields).without_stamps()
 }
 
 /// Groups by `Key__c` exceed what an aggregate query may return.

@@ -131,10 +131,7 @@ impl Call<'_> {
 
     /// One record: the `fields` asked for, or all.
     fn row(&self, request: &Request, row: &Row<'_>) -> Result<Response> {
-        let modified = match row.value(row.definition().modified) {
-            Value::DateTime(ms) => ms,
-            _ => 0,
-        };
+        let modified = modified(row);
         if unchanged(request, modified) {
             return Ok(Response::empty(304));
         }
@@ -200,10 +197,16 @@ fn every_field(object: &Object) -> Node {
 /// `If-Unmodified-Since`
 fn precondition(request: &Request, row: &Row<'_>) -> Result<()> {
     let Some(since) = request.header("If-Unmodified-Since").and_then(time::parse_http_date) else { return Ok(()) };
-    match row.value(row.definition().modified) {
-        Value::DateTime(ms) if ms / 1000 > since / 1000 => {
-            Err(ApiError::new(412, "PRECONDITION_FAILED", "If-Unmodified-Since: the record was modified"))
-        }
-        _ => Ok(()),
+    if modified(row) / 1000 > since / 1000 {
+        return Err(ApiError::new(412, "PRECONDITION_FAILED", "If-Unmodified-Since: the record was modified"));
+    }
+    Ok(())
+}
+
+/// When a record was last changed; 0 if its object does not tell.
+fn modified(row: &Row<'_>) -> i64 {
+    match row.definition().modified.map(|at| row.value(at)) {
+        Some(Value::DateTime(ms)) => ms,
+        _ => 0,
     }
 }

@@ -378,8 +378,9 @@ pub struct Object {
     /// Where the fields that every object has stand.
     pub deleted: usize,
     pub created: usize,
-    pub modified: usize,
-    pub stamp: usize,
+    /// Without these an object does not tell when its records were changed.
+    pub modified: Option<usize>,
+    pub stamp: Option<usize>,
 }
 
 impl Object {
@@ -405,6 +406,19 @@ impl Object {
         fields.push(moment("LastModifiedDate", Source::Modified));
         fields.push(user("LastModifiedById", "LastModifiedBy"));
         fields.push(moment("SystemModstamp", Source::Stamp));
+        Object::made_of(name, prefix, plural, fields, created)
+    }
+
+    /// The same object without the fields that tell when a record was changed.
+    pub fn without_stamps(self) -> Object {
+        let Object { name, plural, mut fields, created, .. } = self;
+        let prefix = String::from_utf8_lossy(&self.prefix).into_owned();
+        fields
+            .retain(|field| !matches!(field.name.as_str(), "LastModifiedDate" | "LastModifiedById" | "SystemModstamp"));
+        Object::made_of(&name, &prefix, &plural, fields, created)
+    }
+
+    fn made_of(name: &str, prefix: &str, plural: &str, fields: Vec<Field>, created: usize) -> Object {
         let by_name = fields.iter().enumerate().map(|(i, f)| (f.name.to_ascii_lowercase(), i)).collect();
         let by_relationship = fields
             .iter()
@@ -423,8 +437,8 @@ impl Object {
             by_relationship,
             deleted: 1,
             created,
-            modified: created + 2,
-            stamp: created + 4,
+            modified: fields.iter().position(|field| field.name == "LastModifiedDate"),
+            stamp: fields.iter().position(|field| field.name == "SystemModstamp"),
             fields,
         }
     }

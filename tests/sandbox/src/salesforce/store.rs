@@ -1,6 +1,6 @@
 //! The org's records: generated ones, and over them what was written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use super::generate::{Generator, indexable};
@@ -47,6 +47,8 @@ pub struct Table {
     dead: u32,
     next: u32,
     written: HashMap<u32, Box<[Value]>>,
+    /// Not even in the recycle bin.
+    purged: HashSet<u32>,
     /// Built when first asked for, kept up by writes.
     indexes: Mutex<HashMap<usize, Arc<Index>>>,
 }
@@ -54,7 +56,14 @@ pub struct Table {
 impl Table {
     fn new(base: u32) -> Table {
         let dead = if base == 0 { 0 } else { (base / 50).max(1) };
-        Table { base, dead, next: base + dead, written: HashMap::new(), indexes: Mutex::default() }
+        Table {
+            base,
+            dead,
+            next: base + dead,
+            written: HashMap::new(),
+            purged: HashSet::new(),
+            indexes: Mutex::default(),
+        }
     }
 }
 
@@ -96,7 +105,7 @@ impl Store {
     /// A record, deleted or not.
     pub fn row(&self, object: usize, index: u32) -> Option<Row<'_>> {
         let table = &self.tables[object];
-        (index < table.next).then(|| Row {
+        (index < table.next && !table.purged.contains(&index)).then(|| Row {
             store: self,
             object,
             index,
@@ -124,7 +133,11 @@ impl Store {
 
     pub fn count(&self, object: usize) -> u64 {
         let table = &self.tables[object];
-        if table.written.is_empty() { u64::from(table.base) } else { self.scan(object, false).count() as u64 }
+        if table.written.is_empty() && table.purged.is_empty() {
+            u64::from(table.base)
+        } else {
+            self.scan(object, false).count() as u64
+        }
     }
 
     /// The records whose indexed field has this value, by ascending index; `None` if the field has no index.
@@ -168,6 +181,13 @@ impl Store {
         let table = &self.tables[object];
         self.undo.push(Undo { object, index, before: table.written.get(&index).cloned(), next: table.next });
         self.replace(object, index, Some(values.into_boxed_slice()));
+    }
+
+    /// Removes a record without a trace.
+    pub fn purge(&mut self, object: usize, index: u32) {
+        let table = &mut self.tables[object];
+        table.purged.insert(index);
+        crate::lock(&table.indexes).clear();
     }
 
     fn replace(&mut self, object: usize, index: u32, values: Option<Box<[Value]>>) {

@@ -47,7 +47,7 @@ impl Writer<'_> {
                 values[at] = user.clone();
             }
         }
-        for at in [definition.created, definition.modified, definition.stamp] {
+        for at in [Some(definition.created), definition.modified, definition.stamp].into_iter().flatten() {
             values[at] = Value::DateTime(now);
         }
         for (at, value) in set {
@@ -83,7 +83,7 @@ impl Writer<'_> {
         }
         let row = self.live(object, id)?;
         let (index, mut values) = (row.index, row.values());
-        let before = row.value(definition.stamp);
+        let before = definition.stamp.map(|at| row.value(at));
         let dangling = self.switches.dangling_reference;
         for (at, value) in assignments(self.store, object, record, Change::Update, dangling)? {
             values[at] = value;
@@ -92,9 +92,8 @@ impl Writer<'_> {
             return Err(error);
         }
         self.rules(object, &values, Some(id), Change::Update)?;
-        let now = self.now(Some(&before));
-        values[definition.modified] = Value::DateTime(now);
-        values[definition.stamp] = Value::DateTime(now);
+        let now = self.now(before.as_ref());
+        stamp(definition, &mut values, now);
         self.store.put(object, index, values);
         Ok(())
     }
@@ -107,13 +106,32 @@ impl Writer<'_> {
         }
         let row = self.live(object, id)?;
         self.deletable(&row)?;
-        let (index, mut values, before) = (row.index, row.values(), row.value(definition.stamp));
-        let now = self.now(Some(&before));
+        let (index, mut values, before) = (row.index, row.values(), definition.stamp.map(|at| row.value(at)));
+        let now = self.now(before.as_ref());
         values[definition.deleted] = Value::Bool(true);
-        values[definition.modified] = Value::DateTime(now);
-        values[definition.stamp] = Value::DateTime(now);
+        stamp(definition, &mut values, now);
         self.store.put(object, index, values);
         self.release(object, id)
+    }
+
+    /// Brings a record back from the recycle bin, as an administrator can.
+    pub fn undelete(&mut self, object: usize, index: u32) {
+        let definition = self.store.object(object);
+        let Some(row) = self.store.row(object, index) else { return };
+        let (mut values, before) = (row.values(), definition.stamp.map(|at| row.value(at)));
+        let now = self.now(before.as_ref());
+        values[definition.deleted] = Value::Bool(false);
+        stamp(definition, &mut values, now);
+        self.store.put(object, index, values);
+    }
+
+    /// Makes a record's last change one of an earlier time, as if it had taken so long to be committed.
+    pub fn date_back(&mut self, object: usize, index: u32, ms: i64) {
+        let definition = self.store.object(object);
+        let Some(row) = self.store.row(object, index) else { return };
+        let mut values = row.values();
+        stamp(definition, &mut values, time::now() - ms);
+        self.store.put(object, index, values);
     }
 
     /// Creates or changes the record whose external id field has this value.
@@ -293,11 +311,31 @@ impl Writer<'_> {
     }
 }
 
+/// Writes down when a record was changed, as far as the object tells it.
+fn stamp(definition: &Object, values: &mut [Value], now: i64) {
+    for at in [definition.modified, definition.stamp].into_iter().flatten() {
+        values[at] = Value::DateTime(now);
+    }
+}
+
 fn read_only(object: &Object) -> ApiError {
     ApiError::bad("INSUFFICIENT_ACCESS_OR_READONLY", format!("entity is read-only: {}", object.name))
 }
 
 impl Salesforce {
+    /// What no client of the API does itself, to the record with this id. False if there is none.
+    pub fn behind_the_scenes(&self, id: &str, run: impl FnOnce(&mut Writer<'_>, usize, u32)) -> bool {
+        let (_turn, switches) = (crate::lock(&self.writing), self.switches());
+        let mut store = self.store_mut();
+        let Some((object, index)) = Id::parse(id).and_then(|id| store.by_id(id)).map(|row| (row.object, row.index))
+        else {
+            return false;
+        };
+        run(&mut Writer { store: &mut store, switches: &switches, allow_duplicates: true }, object, index);
+        store.commit();
+        true
+    }
+
     /// Runs one write; on failure nothing of it stays.
     pub fn write<T>(
         &self,

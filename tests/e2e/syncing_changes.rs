@@ -1,0 +1,329 @@
+//! Synced tables: what other clients change at the API arrives, soon and for few requests, deletions included.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Config, Session, World, is_ours, wait_until};
+
+fn following(config: Config, every: &str) -> (World, Session) {
+    let world = World::with_worker(config);
+    let mut session = world.connect();
+    world.follow_contacts(&mut session, every);
+    (world, session)
+}
+
+fn small(every: &str) -> (World, Session) {
+    following(Config::new().records("Contact", 60).records("Account", 8), every)
+}
+
+/// How often each kind of change is made.
+const CHANGES: u32 = 50;
+
+#[test]
+fn at_every_second_inserts_updates_and_deletes_are_seen_within_2500_ms_in_the_median() {
+    let world =
+        World::with_worker_alone(Config::new().records("Contact", 1000).records("Account", 50).records("Case", 0));
+    let mut session = world.connect();
+    world.follow_contacts(&mut session, "1 second");
+    let upstream = world.upstream();
+    let mut waiting: HashMap<(&str, String), Instant> = HashMap::new();
+    let mut waits: HashMap<&str, Vec<Duration>> = HashMap::new();
+    let begin = Instant::now();
+    let mut made = 0;
+    while made < CHANGES || !waiting.is_empty() {
+        // At moments that have nothing to do with the polls.
+        if made < CHANGES && begin.elapsed() >= Duration::from_millis(137) * made {
+            let (updated, deleted) = (world.sandbox.id("Contact", made), world.sandbox.id("Contact", 500 + made));
+            waiting.insert(("insert", upstream.create("Contact", json!({"LastName": "Timed"}))), Instant::now());
+            upstream.update("Contact", &updated, json!({"Title": "Timed"}));
+            waiting.insert(("update", updated), Instant::now());
+            upstream.delete(&deleted);
+            waiting.insert(("delete", deleted), Instant::now());
+            made += 1;
+        }
+        let mut ids: Vec<String> = waiting.keys().map(|(_, id)| format!("'{id}'")).collect();
+        ids.push("''".to_owned());
+        let found: HashMap<String, bool> = session
+            .rows(&format!(
+                "SELECT id, coalesce(title = 'Timed', false) FROM crm.contact WHERE id IN ({})",
+                ids.join(", ")
+            ))
+            .into_iter()
+            .map(|row| (row[0].clone().unwrap_or_default(), row[1].as_deref() == Some("t")))
+            .collect();
+        waiting.retain(|(kind, id), since| {
+            let seen = match *kind {
+                "insert" => found.contains_key(id),
+                "update" => found.get(id) == Some(&true),
+                _ => !found.contains_key(id),
+            };
+            if seen {
+                waits.entry(kind).or_default().push(since.elapsed());
+            }
+            !seen
+        });
+        assert!(begin.elapsed() < Duration::from_secs(60), "never seen: {waiting:?}");
+        thread::sleep(Duration::from_millis(10));
+    }
+    for (kind, mut waits) in waits {
+        waits.sort();
+        let median = waits[waits.len() / 2];
+        println!("{kind}: median {median:?}, longest {:?}", waits[waits.len() - 1]);
+        assert!(median <= Duration::from_millis(2500), "{kind}: {waits:?}");
+    }
+    world.await_equal(&mut session, "Contact", "crm.contact");
+}
+
+/// At most two requests a second. SEQUIN_SYNC_MINUTES measures a whole minute.
+#[test]
+fn an_idle_minute_costs_at_most_120_requests() {
+    let (world, mut session) = small("1 second");
+    let seconds = if std::env::var_os("SEQUIN_SYNC_MINUTES").is_some() { 60 } else { 10 };
+    let before = session.number("SELECT requests FROM sequin.sync_status");
+    world.sandbox.clear_requests();
+    thread::sleep(Duration::from_secs(seconds));
+    let sent = world.sandbox.requests().iter().filter(|request| is_ours(request)).count();
+    println!("{sent} requests in {seconds} s");
+    assert!(sent as u64 <= 2 * seconds, "{sent} requests: {:#?}", world.queries());
+    assert!(sent as u64 >= seconds / 2, "it polls: {sent}");
+    let counted = session.number("SELECT requests FROM sequin.sync_status") - before;
+    assert!((counted - sent as i64).abs() <= 2, "sync_status counts {counted}, the API {sent}");
+}
+
+#[test]
+fn a_record_that_is_deleted_and_brought_back_is_here_again() {
+    let (world, mut session) = small("200 ms");
+    let id = world.sandbox.id("Contact", 5);
+    let here = format!("SELECT count(*) FROM crm.contact WHERE id = '{id}'");
+    for _ in 0..3 {
+        world.upstream().delete(&id);
+        world.await_value(&mut session, &here, "0");
+        world.sandbox.undelete(&id);
+        world.await_value(&mut session, &here, "1");
+    }
+    // Deleted here, brought back there.
+    session.run(&format!("DELETE FROM crm.contact WHERE id = '{id}'"));
+    world.sandbox.undelete(&id);
+    world.await_value(&mut session, &here, "1");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+}
+
+#[test]
+fn five_thousand_changes_at_once_arrive_and_so_do_as_many_deletions() {
+    let (world, mut session) =
+        following(Config::new().records("Contact", 6000).records("Account", 8).records("Case", 0), "1 second");
+    let ids: Vec<String> = (0..5000).map(|n| world.sandbox.id("Contact", n)).collect();
+    world.upstream().update_all("Contact", &ids, &json!({"Title": "Mass"}));
+    world.await_value(&mut session, "SELECT count(*) FROM crm.contact WHERE title = 'Mass'", "5000");
+    world.upstream().delete_all(&ids);
+    world.await_value(&mut session, "SELECT count(*) FROM crm.contact", "1000");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+}
+
+#[test]
+fn a_change_that_is_committed_later_than_it_is_dated_is_not_missed() {
+    let (world, mut session) = small("200 ms");
+    // The position moves on.
+    for n in 0..5 {
+        world.upstream().update("Contact", &world.sandbox.id("Contact", 20), json!({"Title": format!("Now {n}")}));
+        thread::sleep(Duration::from_millis(300));
+    }
+    let id = world.sandbox.id("Contact", 6);
+    world.upstream().update("Contact", &id, json!({"Title": "Late"}));
+    world.sandbox.date_back(&id, Duration::from_secs(6));
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{id}'"), "Late");
+}
+
+#[test]
+fn stamps_of_whole_seconds_and_records_of_one_stamp_lose_no_change() {
+    let world = World::with_worker(
+        Config::new()
+            .records("Contact", 60)
+            .records("Account", 8)
+            .page_size(7)
+            .switches(|s| s.whole_second_stamps = true),
+    );
+    let mut session = world.connect();
+    world.follow_contacts(&mut session, "200 ms");
+    let ids: Vec<String> = (0..30).map(|n| world.sandbox.id("Contact", n)).collect();
+    for round in 0..12 {
+        world.upstream().update_all("Contact", &ids, &json!({"Title": format!("Round {round}")}));
+        thread::sleep(Duration::from_millis(170));
+    }
+    world.await_equal(&mut session, "Contact", "crm.contact");
+}
+
+#[test]
+fn a_change_in_nothing_but_case_or_blanks_or_to_null_arrives() {
+    let world = World::with_worker(Config::new().records("Contact", 20).records("Account", 8));
+    let mut session = world.connect();
+    world
+        .as_superuser()
+        .run("CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
+    session.run("CREATE SCHEMA crm; CREATE TABLE crm.contact (id text PRIMARY KEY, title text COLLATE caseless, department text, score__c numeric, mailing_address jsonb, email text)");
+    session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '200 ms')");
+    world.await_current(&mut session, "crm.contact");
+    let id = world.sandbox.id("Contact", 1);
+    for title in ["lower", "LOWER", "LOWER X", "Lower x"] {
+        world.upstream().update("Contact", &id, json!({"Title": title, "MailingCity": title, "Department": null}));
+        world.await_value(&mut session, &format!("SELECT title COLLATE \"C\" = '{title}' AND mailing_address->>'city' = '{title}' AND department IS NULL FROM crm.contact WHERE id = '{id}'"), "t");
+    }
+}
+
+#[test]
+fn an_object_that_does_not_tell_of_changes_is_read_and_compared_deletions_included() {
+    let world = World::with_worker(Config::new().records("Contact", 5).records("Rate__c", 3000));
+    let mut session = world.connect();
+    world.import(&mut session, "rate__c");
+    session.run("CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.rate__c', 'crm.rate__c', every => '300 ms')");
+    world.await_current(&mut session, "crm.rate__c");
+    world.await_equal(&mut session, "Rate__c", "crm.rate__c");
+    let upstream = world.upstream();
+    upstream.update("Rate__c", &world.sandbox.id("Rate__c", 2), json!({"Rate__c": 1.5}));
+    upstream.delete(&world.sandbox.id("Rate__c", 2999));
+    upstream.delete(&world.sandbox.id("Rate__c", 0));
+    let id = upstream.create("Rate__c", json!({"Name": "New", "Rate__c": 7}));
+    world.await_equal(&mut session, "Rate__c", "crm.rate__c");
+    session.run(&format!(
+        "UPDATE crm.rate__c SET name = 'Written' WHERE id = '{id}'; DELETE FROM crm.rate__c WHERE id = '{}'",
+        world.sandbox.id("Rate__c", 5)
+    ));
+    let added = session.value("INSERT INTO crm.rate__c (name) VALUES ('Added') RETURNING id");
+    // Sweeps that were under way neither undo nor lose them.
+    for _ in 0..20 {
+        assert_eq!(
+            session.value(&format!(
+                "SELECT string_agg(name, ',' ORDER BY name) FROM crm.rate__c WHERE id IN ('{id}', '{added}', '{}')",
+                world.sandbox.id("Rate__c", 5)
+            )),
+            "Added,Written"
+        );
+        thread::sleep(Duration::from_millis(60));
+    }
+    world.await_equal(&mut session, "Rate__c", "crm.rate__c");
+}
+
+#[test]
+fn records_that_vanish_without_a_trace_are_found_by_a_sweep() {
+    let world = World::with_worker(Config::new().records("Contact", 300).records("Account", 8));
+    let mut session = world.connect();
+    session.run(r#"CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '500 ms', options => '{"sweep_every": "2 seconds"}')"#);
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    for n in [0, 150, 299] {
+        world.sandbox.purge(&world.sandbox.id("Contact", n));
+    }
+    // What was changed here only: somebody with the right to do so has gone past the triggers.
+    world.as_superuser().run("SET session_replication_role = replica; UPDATE crm.contact SET title = 'Only here' WHERE id = (SELECT min(id) FROM crm.contact WHERE id > (SELECT min(id) FROM crm.contact))");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    assert_eq!(session.value("SELECT count(*) FROM crm.contact"), "297");
+}
+
+#[test]
+fn several_tables_are_followed_at_once_and_a_slow_one_holds_up_no_other() {
+    let (world, mut session) = small("500 ms");
+    world.import(&mut session, "lead, opportunity, rate__c");
+    for table in ["lead", "opportunity", "rate__c", "account"] {
+        session.run(&format!("SELECT sequin.start_sync('salesforce.{table}', 'crm.{table}', every => '500 ms')"));
+    }
+    for (object, table) in
+        [("Lead", "lead"), ("Opportunity", "opportunity"), ("Rate__c", "rate__c"), ("Account", "account")]
+    {
+        world.await_current(&mut session, &format!("crm.{table}"));
+        world.await_equal(&mut session, object, &format!("crm.{table}"));
+    }
+    use crate::support::{Action, Fault};
+    world.sandbox.fault(Fault::new(Action::Delay(20_000)).soql("FROM Lead"));
+    world.sandbox.fault(Fault::new(Action::Hang).soql("FROM Opportunity"));
+    thread::sleep(Duration::from_millis(700));
+    let id = world.sandbox.id("Contact", 3);
+    let begin = Instant::now();
+    world.upstream().update("Contact", &id, json!({"Title": "Not held up"}));
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{id}'"), "Not held up");
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    world.sandbox.clear_faults();
+}
+
+#[test]
+fn every_commit_that_changes_something_is_notified_with_the_number_of_rows() {
+    let (world, mut session) = small("300 ms");
+    session.run("LISTEN sequin_sync");
+    let mut payloads = Vec::new();
+    let mut take = |session: &mut Session| {
+        use postgres::fallible_iterator::FallibleIterator;
+        session.run("");
+        let mut heard = session.client().notifications();
+        let mut iter = heard.iter();
+        while let Ok(Some(notification)) = iter.next() {
+            payloads.push((notification.channel().to_owned(), notification.payload().to_owned()));
+        }
+        payloads.clone()
+    };
+    thread::sleep(Duration::from_secs(1));
+    assert!(take(&mut session).is_empty(), "nothing has changed");
+    let ids: Vec<String> = (0..7).map(|n| world.sandbox.id("Contact", n)).collect();
+    world.upstream().update_all("Contact", &ids, &json!({"Title": "Heard"}));
+    world.await_value(&mut session, "SELECT count(*) FROM crm.contact WHERE title = 'Heard'", "7");
+    let heard = take(&mut session);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(heard[0].0, "sequin_sync");
+    let payload: serde_json::Value = serde_json::from_str(&heard[0].1).expect("JSON");
+    assert_eq!(payload, json!({"target": "crm.contact", "changed": 7}));
+}
+
+#[test]
+fn a_share_of_the_quota_stretches_the_interval_and_the_status_says_so() {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let mut session = world.connect();
+    // 15 requests a day.
+    session.run(r#"CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '100 ms', options => '{"quota_share": 0.000001}')"#);
+    world.await_current(&mut session, "crm.contact");
+    world.await_true(&mut session, "SELECT note IS NOT NULL FROM sequin.sync_status");
+    let note = session.value("SELECT note FROM sequin.sync_status");
+    assert!(note.contains("quota"), "{note}");
+    world.sandbox.clear_requests();
+    thread::sleep(Duration::from_secs(3));
+    let sent = world.requests().len();
+    assert!(sent <= 1, "{sent} requests in 3 s: {note}");
+    // What is asked for is done all the same.
+    world.upstream().update("Contact", &world.sandbox.id("Contact", 1), json!({"Title": "By hand"}));
+    assert_eq!(session.value("SELECT sequin.refresh('crm.contact')"), "1");
+    // A larger share counts soon.
+    session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '100 ms')");
+    world.upstream().update("Contact", &world.sandbox.id("Contact", 1), json!({"Title": "By itself"}));
+    world.await_value(&mut session, "SELECT count(*) FROM crm.contact WHERE title = 'By itself'", "1");
+    assert!(wait_until(Duration::from_secs(10), || session
+        .value("SELECT coalesce(note, 'none') FROM sequin.sync_status")
+        == "none"));
+}
+
+#[test]
+fn the_status_tells_what_is_being_done() {
+    let (world, mut session) = small("300 ms");
+    let columns = session.column("SELECT attname FROM pg_attribute WHERE attrelid = 'sequin.sync_status'::regclass AND attnum > 0 ORDER BY attnum");
+    for column in [
+        "target",
+        "source",
+        "state",
+        "rows",
+        "percent",
+        "every",
+        "last_change",
+        "lag",
+        "requests",
+        "last_error",
+        "note",
+        "next_try",
+    ] {
+        assert!(columns.iter().any(|name| name == column), "no {column} in {columns:?}");
+    }
+    world.await_true(&mut session, "SELECT rows BETWEEN 55 AND 65 FROM sequin.sync_status");
+    let row = session.rows("SELECT target, source, state, percent, last_error, lag < interval '5 s', last_change > now() - interval '1 minute', requests > 0 FROM sequin.sync_status");
+    let cells: Vec<_> = row[0].iter().map(|cell| cell.as_deref().unwrap_or("NULL")).collect();
+    assert_eq!(cells, ["crm.contact", "salesforce.contact", "current", "100", "NULL", "t", "t", "t"]);
+    let before = session.value("SELECT last_change FROM sequin.sync_status");
+    world.upstream().update("Contact", &world.sandbox.id("Contact", 1), json!({"Title": "x"}));
+    world.await_true(&mut session, &format!("SELECT last_change > '{before}' FROM sequin.sync_status"));
+}

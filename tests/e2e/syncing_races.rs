@@ -1,0 +1,430 @@
+//! Synced tables: users who write while the worker reads and merges.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use proxy::{Action, Proxy, Request, Schedule};
+use serde_json::json;
+
+use crate::support::{Config, Session, World};
+
+fn config() -> Config {
+    Config::new().records("Contact", 60).records("Account", 8).records("Case", 0)
+}
+
+fn world(every: &str) -> (World, Session) {
+    let world = World::with_worker(config());
+    let mut session = world.connect();
+    world.follow_contacts(&mut session, every);
+    (world, session)
+}
+
+/// A world whose requests pass by a proxy.
+fn behind_proxy(every: &str) -> (World, Session, Proxy) {
+    let world = World::with_worker(config());
+    let proxy = Proxy::start(world.sandbox.url()).expect("the proxy starts");
+    let mut session = world.connect();
+    session.run(&format!("ALTER SERVER sf OPTIONS (SET base_url '{}')", proxy.url()));
+    world.sandbox.set_instance_url(&proxy.url());
+    world.follow_contacts(&mut session, every);
+    (world, session, proxy)
+}
+
+fn is_poll(request: &Request) -> bool {
+    request.path.contains("/queryAll") && request.path.contains("SystemModstamp")
+}
+
+/// Nothing that the worker did to this world's table has failed.
+#[track_caller]
+fn no_error(world: &World, session: &mut Session) {
+    assert_eq!(session.value("SELECT coalesce(last_error, 'none') FROM sequin.sync_status"), "none");
+    let log = world.cluster().log_text();
+    let of_world = format!("] {} ", world.name);
+    let errors: Vec<&str> = log
+        .lines()
+        .filter(|line| {
+            line.contains(&of_world)
+                && (line.contains("duplicate key") || line.contains("deadlock") || line.contains("PANIC"))
+        })
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[test]
+fn a_writer_held_between_its_request_and_its_commit_is_neither_doubled_nor_lost() {
+    let (world, mut session) = world("100 ms");
+    let mut writer = world.connect();
+    let (changed, deleted) = (world.sandbox.id("Contact", 1), world.sandbox.id("Contact", 2));
+    writer.run("BEGIN");
+    let created = writer.value("INSERT INTO crm.contact (last_name) VALUES ('Held') RETURNING id");
+    writer.run(&format!(
+        "UPDATE crm.contact SET title = 'Held' WHERE id = '{changed}'; DELETE FROM crm.contact WHERE id = '{deleted}'"
+    ));
+    let seen = format!(
+        "SELECT (SELECT count(*) FROM crm.contact WHERE id = '{created}') || coalesce((SELECT title FROM crm.contact WHERE id = '{changed}'), '') || (SELECT count(*) FROM crm.contact WHERE id = '{deleted}')"
+    );
+    let before = session.value(&seen);
+    world.sandbox.clear_requests();
+    for _ in 0..15 {
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(session.value(&seen), before, "what is not committed is not seen");
+    }
+    assert!(!world.requests().is_empty(), "the worker has looked meanwhile");
+    writer.run("COMMIT");
+    assert_eq!(session.value(&seen), "1Held0");
+    for _ in 0..10 {
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(session.value(&seen), "1Held0", "it stays");
+    }
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    no_error(&world, &mut session);
+}
+
+#[test]
+fn a_writer_held_and_then_rolled_back_leaves_what_the_api_has() {
+    let (world, mut session) = world("100 ms");
+    let mut writer = world.connect();
+    writer.run(&format!(
+        "BEGIN; INSERT INTO crm.contact (last_name) VALUES ('Held'); DELETE FROM crm.contact WHERE id = '{}'",
+        world.sandbox.id("Contact", 2)
+    ));
+    thread::sleep(Duration::from_millis(700));
+    writer.run("ROLLBACK");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    assert_eq!(session.value("SELECT count(*) FROM crm.contact WHERE last_name = 'Held'"), "1");
+    no_error(&world, &mut session);
+}
+
+#[test]
+fn a_page_read_before_a_delete_and_kept_after_it_does_not_bring_the_record_back() {
+    let (world, mut session, proxy) = behind_proxy("100 ms");
+    let (victim, other) = (world.sandbox.id("Contact", 3), world.sandbox.id("Contact", 4));
+    let here = format!("SELECT count(*) FROM crm.contact WHERE id = '{victim}'");
+    for round in 0..3 {
+        // A change puts the record on the page.
+        world.upstream().update("Contact", &victim, json!({"Title": format!("Round {round}")}));
+        world.await_value(
+            &mut session,
+            &format!("SELECT title FROM crm.contact WHERE id = '{victim}'"),
+            &format!("Round {round}"),
+        );
+        proxy.clear_journal();
+        proxy.set(Schedule::nth(0, Action::Delay(Duration::from_millis(1200))).only(is_poll));
+        world.upstream().update("Contact", &other, json!({"Title": format!("Other {round}")}));
+        assert!(
+            crate::support::wait_until(Duration::from_secs(5), || proxy
+                .journal()
+                .iter()
+                .any(|entry| entry.action != Action::Pass && entry.status.is_some())),
+            "a poll is under way"
+        );
+        session.run(&format!("DELETE FROM crm.contact WHERE id = '{victim}'"));
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(2000) {
+            assert_eq!(session.value(&here), "0", "round {round}");
+            thread::sleep(Duration::from_millis(10));
+        }
+        proxy.set(Schedule::pass());
+        world.await_value(
+            &mut session,
+            &format!("SELECT title FROM crm.contact WHERE id = '{other}'"),
+            &format!("Other {round}"),
+        );
+        world.sandbox.undelete(&victim);
+        world.await_value(&mut session, &here, "1");
+    }
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    no_error(&world, &mut session);
+}
+
+#[test]
+fn a_page_read_before_an_update_or_an_insert_and_kept_after_it_undoes_neither() {
+    let (world, mut session, proxy) = behind_proxy("100 ms");
+    let id = world.sandbox.id("Contact", 3);
+    for round in 0..3 {
+        proxy.clear_journal();
+        world.upstream().update("Contact", &id, json!({"Title": "Older"}));
+        proxy.set(Schedule::nth(0, Action::Delay(Duration::from_millis(1000))).only(is_poll));
+        assert!(
+            crate::support::wait_until(Duration::from_secs(5), || proxy
+                .journal()
+                .iter()
+                .any(|entry| entry.action != Action::Pass && entry.status.is_some())),
+            "a poll is under way"
+        );
+        session.run(&format!("UPDATE crm.contact SET title = 'Newer {round}' WHERE id = '{id}'"));
+        let created = session.value("INSERT INTO crm.contact (last_name) VALUES ('Between') RETURNING id");
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(1800) {
+            let seen = session.value(&format!("SELECT string_agg(coalesce(title, 'new'), ',' ORDER BY id) FROM crm.contact WHERE id IN ('{id}', '{created}')"));
+            assert_eq!(seen, format!("Newer {round},new"));
+            thread::sleep(Duration::from_millis(10));
+        }
+        proxy.set(Schedule::pass());
+    }
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    no_error(&world, &mut session);
+}
+
+/// A sweep reads for long, and what it did not see may have been created since.
+#[test]
+fn a_sweep_that_began_before_an_insert_does_not_delete_it_and_one_before_a_delete_does_not_bring_it_back() {
+    let world = World::with_worker(config());
+    let proxy = Proxy::start(world.sandbox.url()).expect("the proxy starts");
+    let mut session = world.connect();
+    session.run(&format!("ALTER SERVER sf OPTIONS (SET base_url '{}', ADD page_size '200')", proxy.url()));
+    world.sandbox.set_instance_url(&proxy.url());
+    world.sandbox.set_page_size(Some(20));
+    world.sandbox.set_records("Contact", 60);
+    session.run(r#"CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '200 ms', options => '{"sweep_every": "1 second"}')"#);
+    world.await_current(&mut session, "crm.contact");
+    proxy.set(Schedule::new(
+        |request: &Request| {
+            if is_poll(request) { Action::Pass } else { Action::Delay(Duration::from_millis(150)) }
+        },
+    ));
+    let (mut made, mut dropped) = (Vec::new(), Vec::new());
+    for round in 0..20 {
+        made.push(session.value(&format!("INSERT INTO crm.contact (last_name) VALUES ('R{round}') RETURNING id")));
+        let victim = world.sandbox.id("Contact", round);
+        session.run(&format!("DELETE FROM crm.contact WHERE id = '{victim}'"));
+        dropped.push(victim);
+        let list = |ids: &[String]| ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+        for _ in 0..4 {
+            assert_eq!(
+                session.value(&format!("SELECT count(*) FROM crm.contact WHERE id IN ({})", list(&made))),
+                made.len().to_string()
+            );
+            assert_eq!(
+                session.value(&format!("SELECT count(*) FROM crm.contact WHERE id IN ({})", list(&dropped))),
+                "0"
+            );
+            thread::sleep(Duration::from_millis(30));
+        }
+    }
+    proxy.set(Schedule::pass());
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    no_error(&world, &mut session);
+}
+
+#[test]
+fn a_transaction_that_stays_open_after_a_write_does_not_keep_changes_of_other_rows_away() {
+    let (world, mut session) = world("100 ms");
+    let mut writer = world.connect();
+    let other = world.sandbox.id("Contact", 5);
+    writer
+        .run(&format!("BEGIN; UPDATE crm.contact SET title = 'Open' WHERE id = '{}'", world.sandbox.id("Contact", 4)));
+    for round in 0..3 {
+        world.upstream().update("Contact", &other, json!({"Title": format!("Round {round}")}));
+        let begin = Instant::now();
+        world.await_value(
+            &mut session,
+            &format!("SELECT title FROM crm.contact WHERE id = '{other}'"),
+            &format!("Round {round}"),
+        );
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    }
+    writer.run("COMMIT");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    no_error(&world, &mut session);
+}
+
+#[test]
+fn rows_locked_for_update_hold_up_neither_other_rows_nor_writers_and_change_when_they_are_free() {
+    let (world, mut session) = world("100 ms");
+    let mut holder = world.connect();
+    let (held, other) = (world.sandbox.id("Contact", 5), world.sandbox.id("Contact", 6));
+    holder.run(&format!("BEGIN; SELECT FROM crm.contact WHERE id = '{held}' FOR UPDATE"));
+    world.upstream().update("Contact", &held, json!({"Title": "When free"}));
+    for round in 0..3 {
+        world.upstream().update("Contact", &other, json!({"Title": format!("Round {round}")}));
+        let created = world.upstream().create("Contact", json!({"LastName": "Meanwhile"}));
+        let begin = Instant::now();
+        world.await_value(
+            &mut session,
+            &format!("SELECT title FROM crm.contact WHERE id = '{other}'"),
+            &format!("Round {round}"),
+        );
+        world.await_value(&mut session, &format!("SELECT count(*) FROM crm.contact WHERE id = '{created}'"), "1");
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    }
+    let begin = Instant::now();
+    session.run(&format!("UPDATE crm.contact SET department = 'Written' WHERE id = '{other}'"));
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    holder.run("COMMIT");
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{held}'"), "When free");
+    no_error(&world, &mut session);
+}
+
+#[test]
+fn a_worker_has_its_turn_though_writers_never_pause() {
+    let (world, mut session) = world("200 ms");
+    world.sandbox.set_latency(Duration::from_millis(20));
+    let stop = Arc::new(AtomicBool::new(false));
+    thread::scope(|scope| {
+        for writer in 0..3 {
+            let (stop, mut session) = (stop.clone(), world.connect());
+            let id = world.sandbox.id("Contact", writer);
+            scope.spawn(move || {
+                let mut round = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    round += 1;
+                    session.run(&format!("UPDATE crm.contact SET title = 'T{round}' WHERE id = '{id}'"));
+                }
+            });
+        }
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            let begin = Instant::now();
+            let id = world.upstream().create("Contact", json!({"LastName": "In between"}));
+            let here = format!("SELECT count(*) FROM crm.contact WHERE id = '{id}'");
+            let seen = crate::support::wait_until(Duration::from_secs(8), || session.value(&here) == "1");
+            waits.push(begin.elapsed());
+            if !seen {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        println!("seen after {waits:?}");
+        assert!(waits.iter().all(|wait| *wait < Duration::from_secs(8)), "{waits:?}");
+    });
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    no_error(&world, &mut session);
+}
+
+#[test]
+fn a_refresh_in_a_transaction_that_has_written_waits_for_nobody() {
+    let (world, mut session) = world("100 ms");
+    session.run("SET statement_timeout = '10 s'");
+    for round in 0..3 {
+        session.run(&format!(
+            "BEGIN; UPDATE crm.contact SET title = 'Round {round}' WHERE id = '{}'",
+            world.sandbox.id("Contact", 1)
+        ));
+        // A poll finds it, and cannot merge it.
+        thread::sleep(Duration::from_millis(400));
+        session.run("SELECT sequin.refresh('crm.contact'); COMMIT");
+    }
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    no_error(&world, &mut session);
+}
+
+#[test]
+fn rows_that_a_users_trigger_holds_back_do_not_stop_the_others() {
+    let (world, mut session) = world("100 ms");
+    let (kept, other) = (world.sandbox.id("Contact", 5), world.sandbox.id("Contact", 6));
+    session.run(&format!(
+        "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF OLD.id = '{kept}' THEN RETURN NULL; END IF; RETURN coalesce(NEW, OLD); END $$;
+         CREATE TRIGGER hold BEFORE UPDATE OR DELETE ON crm.contact FOR EACH ROW EXECUTE FUNCTION hold()"
+    ));
+    for round in 0..2 {
+        world.upstream().update("Contact", &kept, json!({"Title": format!("Held {round}")}));
+        thread::sleep(Duration::from_millis(300));
+        world.upstream().update("Contact", &other, json!({"Title": format!("Free {round}")}));
+        world.await_value(
+            &mut session,
+            &format!("SELECT title FROM crm.contact WHERE id = '{other}'"),
+            &format!("Free {round}"),
+        );
+    }
+    world.upstream().delete(&kept);
+    thread::sleep(Duration::from_millis(300));
+    world.upstream().delete(&other);
+    world.await_value(
+        &mut session,
+        &format!("SELECT count(*) FROM crm.contact WHERE id IN ('{other}', '{kept}')"),
+        "1",
+    );
+}
+
+#[test]
+fn whoever_alters_or_locks_the_table_is_not_held_up_and_holds_up_no_other_table() {
+    let (world, mut session) = world("100 ms");
+    session.run("SELECT sequin.start_sync('salesforce.account', 'crm.account', every => '100 ms')");
+    world.await_current(&mut session, "crm.account");
+    session.run("SET statement_timeout = '10 s'");
+    for sql in [
+        "CREATE INDEX CONCURRENTLY ON crm.contact (email)",
+        "CREATE INDEX ON crm.contact (last_name)",
+        "ALTER TABLE crm.contact ADD note text",
+        "VACUUM FULL crm.contact",
+        "ALTER TABLE crm.contact RENAME TO person",
+        "ALTER TABLE crm.person SET SCHEMA public",
+        "ALTER TABLE person RENAME TO contact",
+        "ALTER TABLE contact SET SCHEMA crm",
+        "REINDEX TABLE CONCURRENTLY crm.contact",
+    ] {
+        let begin = Instant::now();
+        session.run(sql);
+        assert!(begin.elapsed() < Duration::from_secs(5), "{sql}: {:?}", begin.elapsed());
+    }
+    let (contact, account) = (world.sandbox.id("Contact", 1), world.sandbox.id("Account", 1));
+    session.run("BEGIN; LOCK TABLE crm.contact");
+    world.upstream().update("Contact", &contact, json!({"Title": "Later"}));
+    world.upstream().update("Account", &account, json!({"Description": "At once"}));
+    let begin = Instant::now();
+    world.await_value(&mut session, &format!("SELECT description FROM crm.account WHERE id = '{account}'"), "At once");
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    session.run("COMMIT");
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{contact}'"), "Later");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    no_error_of_all(&mut session);
+}
+
+#[track_caller]
+fn no_error_of_all(session: &mut Session) {
+    assert_eq!(session.rows("SELECT * FROM sequin.sync_status WHERE last_error IS NOT NULL").len(), 0);
+}
+
+#[test]
+fn users_who_lock_rows_and_write_them_while_the_worker_merges_never_deadlock() {
+    let (world, mut session) = world("100 ms");
+    let end = Instant::now() + Duration::from_secs(4);
+    thread::scope(|scope| {
+        for user in 0..4 {
+            let mut session = world.connect();
+            let ids: Vec<String> = (0..5).map(|n| world.sandbox.id("Contact", user * 10 + n)).collect();
+            scope.spawn(move || {
+                let list = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+                let mut round = 0;
+                while Instant::now() < end {
+                    round += 1;
+                    session.run(&format!("BEGIN; SELECT FROM crm.contact WHERE id IN ({list}) FOR UPDATE; UPDATE crm.contact SET department = 'D{round}' WHERE id = '{}'", ids[round % 5]));
+                    session.run("INSERT INTO crm.contact (last_name) VALUES ('Made'); COMMIT");
+                }
+            });
+        }
+        let upstream = world.upstream();
+        let ids: Vec<String> = (0..40).map(|n| world.sandbox.id("Contact", n)).collect();
+        scope.spawn(move || {
+            let mut round = 0;
+            while Instant::now() < end {
+                round += 1;
+                upstream.update_all("Contact", &ids, &json!({"Title": format!("U{round}")}));
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+    });
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    no_error(&world, &mut session);
+}
+
+#[test]
+fn a_worker_that_waits_for_an_answer_holds_up_neither_stop_nor_drop() {
+    let (world, mut session, proxy) = behind_proxy("100 ms");
+    proxy.set(Schedule::always(Action::Hang).only(is_poll));
+    thread::sleep(Duration::from_millis(500));
+    session.run("SET statement_timeout = '5 s'");
+    session.run("SELECT sequin.stop_sync('crm.contact')");
+    proxy.set(Schedule::pass());
+    session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '100 ms')");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    proxy.set(Schedule::always(Action::Hang).only(is_poll));
+    thread::sleep(Duration::from_millis(500));
+    session.run("DROP TABLE crm.contact");
+    assert!(crate::support::wait_until(Duration::from_secs(10), || session
+        .rows("SELECT * FROM sequin.sync_status")
+        .is_empty()));
+}

@@ -1,0 +1,377 @@
+//! A synced table while everything happens at once: other clients change the API, users write, the worker, the server and
+//! the API fail at random moments. At the end the table is what the API has, nothing that was written is lost, and
+//! nothing that was deleted has come back.
+//!
+//! SEQUIN_SYNC_MINUTES=30 makes it last so long, SEQUIN_SYNC_SEED=7 begins elsewhere.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use proxy::Dice;
+use serde_json::json;
+
+use crate::support::{Action, Cluster, Config, Failure, Fault, Session, World, kill, wait_until};
+
+const WRITERS: u64 = 3;
+
+/// What must be true of a record at the end.
+#[derive(Clone, Debug, PartialEq)]
+enum Fate {
+    /// Its title is the one that was committed last.
+    Title(String),
+    Deleted,
+    /// Something failed, or another client meddled: either way is right.
+    Unknown,
+}
+
+struct Play<'a> {
+    world: &'a World,
+    end: Instant,
+    seed: u64,
+    fates: Mutex<HashMap<String, Fate>>,
+    /// What went wrong that must not.
+    wrong: Mutex<Vec<String>>,
+    commits: AtomicU64,
+    failures: AtomicU64,
+    kills: AtomicU64,
+}
+
+#[test]
+fn whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end() {
+    let minutes = std::env::var("SEQUIN_SYNC_MINUTES").ok().and_then(|text| text.parse::<f64>().ok());
+    let time = minutes.map_or(Duration::from_secs(30), |minutes| Duration::from_secs_f64(minutes * 60.0));
+    let seed = std::env::var("SEQUIN_SYNC_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let cluster = Cluster::private(&[("synchronous_commit", "on")]);
+    let world =
+        World::with_worker_in(cluster, Config::new().records("Contact", 400).records("Account", 20).records("Case", 0));
+    let mut session = world.connect();
+    session.run("ALTER SERVER sf OPTIONS (ADD max_retries '1')");
+    session.run(r#"CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '300 ms', options => '{"sweep_every": "5 seconds"}')"#);
+    world.await_current(&mut session, "crm.contact");
+    let play = Play {
+        world: &world,
+        end: Instant::now() + time,
+        seed,
+        fates: Mutex::default(),
+        wrong: Mutex::default(),
+        commits: AtomicU64::new(0),
+        failures: AtomicU64::new(0),
+        kills: AtomicU64::new(0),
+    };
+    thread::scope(|scope| {
+        for number in 0..WRITERS {
+            let play = &play;
+            scope.spawn(move || play.write(number));
+        }
+        scope.spawn(|| play.change_upstream());
+        scope.spawn(|| play.watch());
+        play.make_trouble();
+    });
+    play.settle();
+}
+
+impl Play<'_> {
+    fn on(&self) -> bool {
+        Instant::now() < self.end
+    }
+
+    fn set(&self, ids: &[String], fate: &Fate) {
+        let mut fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in ids {
+            let known = fates.entry(id.clone()).or_insert_with(|| fate.clone());
+            // What is deleted stays so, and of what nobody knows nobody will.
+            if matches!(known, Fate::Title(_)) {
+                *known = fate.clone();
+            }
+        }
+    }
+
+    fn wrong(&self, what: String) {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// Waits until the server is there again.
+    fn connect(&self) -> Session {
+        let cluster = self.world.cluster();
+        let mut found = None;
+        wait_until(Duration::from_secs(30), || {
+            found = cluster.connect(&self.world.name, &self.world.name, &self.world.password).ok();
+            found.is_some()
+        });
+        let mut session = Session::new(found.expect("the server is back"));
+        // It may go again at once.
+        let _ = session.try_rows("SET statement_timeout = '20 s'");
+        session
+    }
+
+    /// One of the writers: it changes titles of its own records, and deletes any.
+    fn write(&self, number: u64) {
+        let mut dice = Dice::new(&[self.seed, number]);
+        let mut session = self.connect();
+        let mut own: Vec<String> = Vec::new();
+        let mut round = 0;
+        while self.on() {
+            round += 1;
+            let title = format!("W{number} {round}");
+            let pick = dice.below(own.len()).map(|at| own[at].clone());
+            let done = match (dice.below(10).unwrap_or(0), pick) {
+                (0..=2, _) | (_, None) => {
+                    let rows = if dice.chance() < 0.3 { 3 } else { 1 };
+                    let values = vec![format!("('{title}', 'Writer {number}')"); rows].join(", ");
+                    let sql = format!("INSERT INTO crm.contact (title, last_name) VALUES {values} RETURNING id");
+                    session.try_rows(&sql).map(|rows| {
+                        let ids: Vec<String> = rows.into_iter().filter_map(|mut row| row.swap_remove(0)).collect();
+                        self.set(&ids, &Fate::Title(title.clone()));
+                        own.extend(ids);
+                    })
+                }
+                (3..=5, Some(id)) => self.update(&mut session, &[id], &title, "COMMIT"),
+                (6, Some(_)) => {
+                    let some: Vec<String> = own.iter().rev().take(6).cloned().collect();
+                    self.update(&mut session, &some, &title, "COMMIT")
+                }
+                // What the API has done stays done: nobody knows it any more.
+                (7, Some(id)) => {
+                    self.set(std::slice::from_ref(&id), &Fate::Unknown);
+                    self.update(&mut session, &[id], &title, "ROLLBACK")
+                }
+                (8, Some(id)) => {
+                    let sql = format!(
+                        "INSERT INTO crm.contact (id, title) VALUES ('{id}', '{title}') ON CONFLICT (id) DO UPDATE SET title = excluded.title RETURNING id"
+                    );
+                    self.changing(&mut session, &[id], &sql, &Fate::Title(title.clone()))
+                }
+                (_, Some(id)) => {
+                    let any = format!("SELECT id FROM crm.contact ORDER BY md5(id || '{title}') LIMIT 1");
+                    match if dice.chance() < 0.5 {
+                        Ok(id)
+                    } else {
+                        session
+                            .try_rows(&any)
+                            .map(|rows| rows.into_iter().flatten().flatten().next().unwrap_or_default())
+                    } {
+                        Ok(id) => {
+                            own.retain(|other| *other != id);
+                            self.changing(
+                                &mut session,
+                                std::slice::from_ref(&id),
+                                &format!("DELETE FROM crm.contact WHERE id = '{id}' RETURNING id"),
+                                &Fate::Deleted,
+                            )
+                        }
+                        Err(failure) => Err(failure),
+                    }
+                }
+            };
+            match done {
+                Ok(()) => _ = self.commits.fetch_add(1, Ordering::Relaxed),
+                Err(failure) => {
+                    self.failures.fetch_add(1, Ordering::Relaxed);
+                    self.judge(&failure);
+                    // What began has ended, or the server is gone.
+                    if session.try_rows("ROLLBACK").is_err() {
+                        session = self.connect();
+                    }
+                }
+            }
+            thread::sleep(Duration::from_millis(dice.below(60).unwrap_or(0) as u64));
+        }
+    }
+
+    fn update(&self, session: &mut Session, ids: &[String], title: &str, end: &str) -> Result<(), Box<Failure>> {
+        let list = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
+        let sql = format!("UPDATE crm.contact SET title = '{title}' WHERE id IN ({list}) RETURNING id");
+        if end == "COMMIT" {
+            return self.changing(session, ids, &sql, &Fate::Title(title.to_owned()));
+        }
+        session.try_rows(&format!("BEGIN; {sql}; {end}")).map(drop)
+    }
+
+    /// Runs a statement that returns the ids it has changed, of these.
+    fn changing(&self, session: &mut Session, ids: &[String], sql: &str, fate: &Fate) -> Result<(), Box<Failure>> {
+        let done = session.try_rows(sql);
+        match done {
+            Ok(rows) => {
+                let changed: Vec<String> = rows.into_iter().filter_map(|mut row| row.swap_remove(0)).collect();
+                if *fate == Fate::Deleted {
+                    let mut fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
+                    fates.extend(changed.into_iter().map(|id| (id, Fate::Deleted)));
+                } else {
+                    self.set(&changed, fate);
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                self.set(ids, &Fate::Unknown);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether an error is one that trouble explains.
+    fn judge(&self, failure: &Failure) {
+        let class = failure.code.get(..2).unwrap_or_default();
+        // Gone meanwhile, an upsert of what is gone, no connection to the API, none to the server.
+        let explained = ["08", "57", "", "53"].contains(&class)
+            || ["40001", "428C9", "25P02", "28000"].contains(&failure.code.as_str());
+        if !explained || failure.code == "57014" {
+            self.wrong(format!("{failure:?}"));
+        }
+    }
+
+    /// Another client of the API. It leaves titles alone.
+    fn change_upstream(&self) {
+        let mut dice = Dice::new(&[self.seed, 100]);
+        let upstream = self.world.upstream();
+        let mut round = 0;
+        let mut ids: Vec<String> = (0..400).map(|n| self.world.sandbox.id("Contact", n)).collect();
+        while self.on() {
+            round += 1;
+            let name = format!("Upstream {round}");
+            match dice.below(6).unwrap_or(0) {
+                0 => {
+                    let made = upstream.write(
+                        "POST",
+                        "Contact",
+                        vec![json!({"LastName": name}); 1 + dice.below(5).unwrap_or(0)],
+                    );
+                    ids.extend(made.into_iter().flatten());
+                }
+                1 => {
+                    if let Some(at) = dice.below(ids.len()) {
+                        let id = ids.swap_remove(at);
+                        self.set(std::slice::from_ref(&id), &Fate::Unknown);
+                        let _ = upstream.try_delete(&[id]);
+                    }
+                }
+                2 => {
+                    // Somebody else's.
+                    let known: Vec<String> =
+                        self.fates.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+                    if let Some(at) = dice.below(known.len()) {
+                        self.set(std::slice::from_ref(&known[at]), &Fate::Unknown);
+                        let _ = upstream.try_delete(std::slice::from_ref(&known[at]));
+                    }
+                }
+                _ => {
+                    let known: Vec<String> =
+                        self.fates.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+                    let some = |dice: &mut Dice, of: &[String]| dice.below(of.len()).map(|at| of[at].clone());
+                    let records = [some(&mut dice, &known), some(&mut dice, &ids), some(&mut dice, &ids)];
+                    let records = records
+                        .into_iter()
+                        .flatten()
+                        .map(|id| json!({"id": id, "LastName": name, "Department": name}))
+                        .collect();
+                    let _ = upstream.write("PATCH", "Contact", records);
+                }
+            }
+            thread::sleep(Duration::from_millis(dice.below(80).unwrap_or(0) as u64));
+        }
+    }
+
+    /// Sees to it that what is deleted does not come back.
+    fn watch(&self) {
+        let mut session = self.connect();
+        let reported = AtomicBool::new(false);
+        while self.on() {
+            let deleted: HashSet<String> = {
+                let fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
+                fates.iter().filter(|(_, fate)| **fate == Fate::Deleted).map(|(id, _)| id.clone()).collect()
+            };
+            match session.try_rows("SELECT id FROM crm.contact") {
+                Ok(rows) => {
+                    let back: Vec<String> =
+                        rows.into_iter().flatten().flatten().filter(|id| deleted.contains(id)).collect();
+                    if !back.is_empty() && !reported.swap(true, Ordering::Relaxed) {
+                        self.wrong(format!("deleted, and here again: {back:?}"));
+                    }
+                }
+                Err(_) => session = self.connect(),
+            }
+            thread::sleep(Duration::from_millis(15));
+        }
+    }
+
+    /// Ends the worker, the server, connections to the API; lets the API fail.
+    fn make_trouble(&self) {
+        let mut dice = Dice::new(&[self.seed, 200]);
+        let (world, sandbox) = (self.world, &self.world.sandbox);
+        let mut turn = dice.below(7).unwrap_or(0);
+        while self.on() {
+            thread::sleep(Duration::from_millis(500 + dice.below(1500).unwrap_or(0) as u64));
+            // Each kind in turn, from some place on.
+            turn = (turn + 1) % 9;
+            let times = 1 + dice.below(3).unwrap_or(0);
+            match turn {
+                0 => {
+                    kill(world.cluster().postmaster(), "KILL");
+                    world.cluster().start(&world.cluster().data(), world.cluster().port);
+                }
+                1 => self.end_worker("TERM"),
+                2 => self.end_worker("KILL"),
+                3 => sandbox.fault(Fault::new(Action::DropAfter).method("POST").times(times)),
+                4 => sandbox.fault(Fault::new(Action::DropAfter).times(times)),
+                5 => sandbox.fault(Fault::status(503, "[]").times(times * 2)),
+                6 => {
+                    sandbox.fault(Fault::new(Action::DropBefore));
+                    thread::sleep(Duration::from_millis(700));
+                    sandbox.clear_faults();
+                }
+                7 => sandbox.expire_tokens(),
+                _ => sandbox.fault(Fault::new(Action::Delay(800)).path("/query").times(times)),
+            }
+        }
+        sandbox.clear_faults();
+    }
+
+    fn end_worker(&self, signal: &str) {
+        let mut session = self.connect();
+        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'sequin_fdw worker'";
+        if let Some(pid) = session.try_rows(sql).ok().and_then(|rows| rows.into_iter().flatten().flatten().next()) {
+            self.kills.fetch_add(1, Ordering::Relaxed);
+            kill(pid.parse().unwrap_or(i32::MAX), signal);
+        }
+    }
+
+    /// When all is quiet again.
+    fn settle(&self) {
+        let mut session = self.connect();
+        session.run("RESET statement_timeout");
+        println!(
+            "seed {}: {} commits, {} failures, {} kills of the worker",
+            self.seed,
+            self.commits.load(Ordering::Relaxed),
+            self.failures.load(Ordering::Relaxed),
+            self.kills.load(Ordering::Relaxed)
+        );
+        self.world.await_equal(&mut session, "Contact", "crm.contact");
+        self.world.await_current(&mut session, "crm.contact");
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        let records: HashMap<String, Option<String>> = self
+            .world
+            .records("Contact")
+            .into_iter()
+            .map(|mut record| (record.remove("Id").flatten().unwrap_or_default(), record.remove("Title").flatten()))
+            .collect();
+        for (id, fate) in self.fates.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            match fate {
+                Fate::Title(title) => assert_eq!(records.get(id), Some(&Some(title.clone())), "a lost write of {id}"),
+                Fate::Deleted => assert!(!records.contains_key(id), "{id} was deleted"),
+                Fate::Unknown => {}
+            }
+        }
+        let log = self.world.cluster().log_text();
+        let bad: Vec<&str> = log
+            .lines()
+            .filter(|line| {
+                ["duplicate key", "PANIC", "deadlock", "TRAP", "XX000"].iter().any(|word| line.contains(word))
+            })
+            .collect();
+        assert!(bad.is_empty(), "{bad:#?}");
+    }
+}

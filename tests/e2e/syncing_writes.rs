@@ -1,0 +1,459 @@
+//! Synced tables: what users write to one goes to the API first, and what is stored is what the API answers.
+
+use serde_json::json;
+
+use crate::support::{Config, Session, World, fields};
+
+/// A table that is filled, and polled no more.
+fn world() -> (World, Session) {
+    following(Config::new().records("Contact", 40).records("Account", 8))
+}
+
+fn following(config: Config) -> (World, Session) {
+    let world = World::with_worker(config);
+    let mut session = world.connect();
+    world.follow_contacts(&mut session, "1 hour");
+    (world, session)
+}
+
+#[track_caller]
+fn equal(world: &World, session: &mut Session) {
+    assert_eq!(world.differences(session, "Contact", "crm.contact"), Vec::<String>::new());
+}
+
+#[test]
+fn an_insert_creates_the_record_and_stores_what_the_api_made_of_it() {
+    let (world, mut session) = world();
+    let (rows, sent) = world.sent_by(|| {
+        session.rows("INSERT INTO crm.contact (first_name, last_name, email) VALUES ('Ada', 'Lovelace', 'ada@example.com') RETURNING id, name, created_date > now() - interval '1 minute', _synced_at > now() - interval '1 minute'")
+    });
+    assert_eq!(sent, [fields(json!({"FirstName": "Ada", "LastName": "Lovelace", "Email": "ada@example.com"}))]);
+    let cells: Vec<_> = rows[0].iter().map(|cell| cell.as_deref().unwrap_or("NULL")).collect();
+    assert_eq!((cells[0].len(), &cells[1..]), (18, &["Ada Lovelace", "t", "t"][..]));
+    equal(&world, &mut session);
+}
+
+#[test]
+fn inserts_of_many_rows_by_select_values_and_copy_create_each_of_them_once() {
+    let (world, mut session) = world();
+    session.run("CREATE TABLE people (id serial, name text); INSERT INTO people (name) SELECT 'P' || n FROM generate_series(1, 25) AS n");
+    assert_eq!(session.count("INSERT INTO crm.contact (last_name, title) SELECT name, NULL FROM people"), 25);
+    assert_eq!(
+        session.column(
+            "INSERT INTO crm.contact (last_name) VALUES ('V1'), ('V2'), (DEFAULT || 'x') RETURNING last_name"
+                .replace("(DEFAULT || 'x')", "('V3')")
+                .as_str()
+        ),
+        ["V1", "V2", "V3"]
+    );
+    assert_eq!(session.copy("COPY crm.contact (last_name, email) FROM STDIN", "C1\tc1@example.com\nC2\t\\N\n"), 2);
+    assert_eq!(session.number("SELECT count(*) FROM crm.contact"), 70);
+    equal(&world, &mut session);
+}
+
+#[test]
+fn defaults_of_the_table_are_sent_and_default_is_not() {
+    let (world, mut session) = world();
+    session.run("ALTER TABLE crm.contact ALTER department SET DEFAULT 'Sales'");
+    let (_, sent) = world
+        .sent_by(|| session.run("INSERT INTO crm.contact (last_name, title, email) VALUES ('A', DEFAULT, DEFAULT)"));
+    assert_eq!(sent, [fields(json!({"LastName": "A", "Department": "Sales"}))]);
+    equal(&world, &mut session);
+}
+
+#[test]
+fn an_insert_with_a_key_that_is_here_asks_nobody_and_the_conflict_decides() {
+    let (world, mut session) = world();
+    let id = world.sandbox.id("Contact", 3);
+    let (_, writes) = world.writes_of(|| {
+        session.fails_with("23505", &format!("INSERT INTO crm.contact (id, last_name) VALUES ('{id}', 'Twice')"));
+        assert_eq!(
+            session.count(&format!(
+                "INSERT INTO crm.contact (id, last_name) VALUES ('{id}', 'Twice') ON CONFLICT DO NOTHING"
+            )),
+            0
+        );
+        assert_eq!(
+            session.count(&format!(
+                "INSERT INTO crm.contact (id, last_name) VALUES ('{id}', 'Twice') ON CONFLICT (id) DO NOTHING"
+            )),
+            0
+        );
+    });
+    assert!(writes.is_empty(), "{writes:#?}");
+    let upsert = format!(
+        "INSERT INTO crm.contact (id, last_name, title) VALUES ('{id}', 'x', 'Upserted') ON CONFLICT (id) DO UPDATE SET title = excluded.title RETURNING title"
+    );
+    let (rows, sent) = world.sent_by(|| session.column(&upsert));
+    assert_eq!((rows, sent), (vec!["Upserted".to_owned()], vec![fields(json!({"Title": "Upserted"}))]));
+    equal(&world, &mut session);
+}
+
+#[test]
+fn an_insert_with_a_key_that_is_not_here_is_refused_before_any_request() {
+    let (world, mut session) = world();
+    for conflict in ["", "ON CONFLICT DO NOTHING", "ON CONFLICT (id) DO UPDATE SET title = 'x'"] {
+        let sql = format!("INSERT INTO crm.contact (id, last_name) VALUES ('003RO0000099999AAA', 'Mine') {conflict}");
+        let (failure, writes) = world.writes_of(|| session.fails_with("428C9", &sql));
+        failure.hints("refresh");
+        assert_eq!((failure.column.as_deref(), failure.table.as_deref()), (Some("id"), Some("contact")));
+        assert!(writes.is_empty(), "{writes:#?}");
+    }
+    equal(&world, &mut session);
+}
+
+/// One statement that inserts some rows and updates others: both kinds arrive.
+#[test]
+fn an_upsert_of_new_and_old_rows_does_each_once() {
+    let (world, mut session) = world();
+    let (one, two) = (world.sandbox.id("Contact", 1), world.sandbox.id("Contact", 2));
+    let sql = format!(
+        "INSERT INTO crm.contact (id, last_name, title) VALUES ('{one}', 'x', 'U'), (NULL, 'Fresh', 'N'), ('{two}', 'x', 'U') ON CONFLICT (id) DO UPDATE SET title = excluded.title"
+    );
+    assert_eq!(session.count(&sql), 3);
+    assert_eq!(session.number("SELECT count(*) FROM crm.contact"), 41);
+    equal(&world, &mut session);
+}
+
+#[test]
+fn merge_inserts_updates_and_deletes() {
+    let (world, mut session) = world();
+    if session.number("SHOW server_version_num") < 150_000 {
+        return;
+    }
+    let (changed, deleted) = (world.sandbox.id("Contact", 1), world.sandbox.id("Contact", 2));
+    session.run(&format!(
+        "MERGE INTO crm.contact t USING (VALUES ('{changed}', 'Merged', false), ('{deleted}', '', true), ('none', 'New', false)) AS s (id, name, gone) ON t.id = s.id \
+         WHEN MATCHED AND s.gone THEN DELETE WHEN MATCHED THEN UPDATE SET last_name = s.name WHEN NOT MATCHED THEN INSERT (last_name) VALUES (s.name)"
+    ));
+    assert_eq!(session.value(&format!("SELECT last_name FROM crm.contact WHERE id = '{changed}'")), "Merged");
+    assert_eq!(session.value("SELECT count(*) FROM crm.contact WHERE last_name = 'New'"), "1");
+    equal(&world, &mut session);
+}
+
+#[test]
+fn a_thousand_rows_are_updated_and_deleted_in_at_most_ten_writes_each() {
+    let (world, mut session) =
+        following(Config::new().records("Contact", 1200).records("Case", 0).records("Account", 5));
+    let some = "WHERE id IN (SELECT id FROM crm.contact ORDER BY id LIMIT 1000)";
+    let (count, writes) =
+        world.writes_of(|| session.count(&format!("UPDATE crm.contact SET title = 'T' || score__c {some}")));
+    assert_eq!(count, 1000);
+    assert!(writes.len() <= 10, "{} requests for an update", writes.len());
+    println!("update of 1,000: {} writes, {} requests in all", writes.len(), world.requests().len());
+    equal(&world, &mut session);
+    let (count, writes) = world.writes_of(|| session.count(&format!("DELETE FROM crm.contact {some}")));
+    assert_eq!(count, 1000);
+    assert!(writes.len() <= 10, "{} requests for a delete", writes.len());
+    println!("delete of 1,000: {} writes, {} requests in all", writes.len(), world.requests().len());
+    equal(&world, &mut session);
+}
+
+#[test]
+fn only_fields_that_change_are_sent_and_a_row_that_does_not_change_is_not() {
+    let (world, mut session) = world();
+    let id = world.sandbox.id("Contact", 4);
+    let (_, sent) = world.sent_by(|| {
+        session.run(&format!(
+            "UPDATE crm.contact SET title = 'Countess', last_name = last_name, email = email WHERE id = '{id}'"
+        ))
+    });
+    assert_eq!(sent, [fields(json!({"Title": "Countess"}))]);
+    // As an ORM or a GUI saves a row: every column of it.
+    let columns = session.value("SELECT string_agg(format('%1$I = s.%1$I', attname), ', ') FROM pg_attribute WHERE attrelid = 'crm.contact'::regclass AND attnum > 0");
+    let save = format!("UPDATE crm.contact t SET {columns} FROM crm.contact s WHERE s.id = t.id");
+    world.sandbox.clear_requests();
+    assert_eq!(session.count(&save), 40);
+    assert!(world.requests().is_empty(), "{:#?}", world.requests());
+    // Rows that differ in different fields.
+    let (other, third) = (world.sandbox.id("Contact", 5), world.sandbox.id("Contact", 6));
+    session.run(&format!("UPDATE crm.contact SET title = 'same', department = 'same' WHERE id IN ('{other}', '{third}'); UPDATE crm.contact SET title = NULL WHERE id = '{other}'"));
+    let (_, sent) = world.sent_by(|| session.run(&format!("UPDATE crm.contact SET title = 'same', department = CASE id WHEN '{other}' THEN 'same' ELSE 'other' END WHERE id IN ('{other}', '{third}')")));
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(
+        sent.contains(&fields(json!({"Title": "same"}))) && sent.contains(&fields(json!({"Department": "other"}))),
+        "{sent:?}"
+    );
+    equal(&world, &mut session);
+}
+
+#[test]
+fn what_the_api_refuses_fails_the_statement_and_changes_nothing_here() {
+    let (world, mut session) = world();
+    world.import(&mut session, "\"case\"");
+    let id = world.sandbox.id("Contact", 7);
+    session.fails_with("23514", &format!("UPDATE crm.contact SET level__c = 'Quaternary' WHERE id = '{id}'"));
+    session.fails_with("22001", "INSERT INTO crm.contact (last_name) VALUES (repeat('x', 81))");
+    session.fails_with("23502", "INSERT INTO crm.contact (first_name) VALUES ('Ada')");
+    session.fails_with("23502", &format!("UPDATE crm.contact SET last_name = NULL WHERE id = '{id}'"));
+    session
+        .run(&format!("INSERT INTO salesforce.case (contact_id, subject, status) VALUES ('{id}', 'x', 'Escalated')"));
+    session.fails_with("23503", &format!("DELETE FROM crm.contact WHERE id = '{id}'"));
+    assert_eq!(session.number("SELECT count(*) FROM crm.contact"), 40);
+    equal(&world, &mut session);
+    // Among many, one.
+    let failure = session.fails_with("23502", "UPDATE crm.contact SET title = 'all or none', last_name = CASE WHEN id = (SELECT max(id) FROM crm.contact) THEN NULL ELSE last_name END");
+    assert!(failure.message.len() > 10, "{failure:#?}");
+    equal(&world, &mut session);
+}
+
+#[test]
+fn keys_read_only_fields_and_truncate_are_refused_before_any_request() {
+    let (world, mut session) = world();
+    let id = world.sandbox.id("Contact", 7);
+    let (_, writes) = world.writes_of(|| {
+        let failure =
+            session.fails_with("428C9", &format!("UPDATE crm.contact SET id = '003RO0000099999AAA' WHERE id = '{id}'"));
+        assert_eq!(failure.column.as_deref(), Some("id"), "{failure:#?}");
+        let failure =
+            session.fails_with("428C9", &format!("UPDATE crm.contact SET created_date = now() WHERE id = '{id}'"));
+        assert_eq!(failure.column.as_deref(), Some("created_date"), "{failure:#?}");
+        session.fails_with(
+            "428C9",
+            &format!("UPDATE crm.contact SET mailing_address = '{{}}', title = 'x' WHERE id = '{id}'"),
+        );
+        session.fails_with("428C9", "INSERT INTO crm.contact (last_name, name) VALUES ('x', 'Given')");
+        session.fails_with("0A000", "TRUNCATE crm.contact").hints("stop_sync");
+        session.fails("TRUNCATE crm.contact CASCADE");
+    });
+    assert!(writes.is_empty(), "{writes:#?}");
+    equal(&world, &mut session);
+}
+
+#[test]
+fn what_was_sent_before_a_rollback_is_told_and_comes_back_with_the_next_look() {
+    let (world, _) = world();
+    let (mut session, notices) = world.connect_listening();
+    let id = world.sandbox.id("Contact", 8);
+    session.run(&format!("BEGIN; UPDATE crm.contact SET title = 'Outlives' WHERE id = '{id}'; INSERT INTO crm.contact (last_name) VALUES ('Outlives'); ROLLBACK"));
+    let warning = notices.warning(&mut session);
+    warning.mentions(&id);
+    assert_eq!(
+        session.value(&format!("SELECT coalesce(title, '') = 'Outlives' FROM crm.contact WHERE id = '{id}'")),
+        "f"
+    );
+    assert_eq!(session.value("SELECT count(*) FROM sequin.unconfirmed()"), "2");
+    assert_eq!(session.value("SELECT sequin.refresh('crm.contact')"), "2");
+    equal(&world, &mut session);
+    session.run(&format!("BEGIN; SAVEPOINT s; DELETE FROM crm.contact WHERE id = '{id}'; ROLLBACK TO s; COMMIT"));
+    notices.warning(&mut session).mentions(&id);
+    assert_eq!(session.value(&format!("SELECT count(*) FROM crm.contact WHERE id = '{id}'")), "1");
+    assert_eq!(session.value("SELECT sequin.refresh('crm.contact')"), "1");
+    equal(&world, &mut session);
+    // The insert fails here, after the API has done it.
+    session.run("ALTER TABLE crm.contact ADD CHECK (title <> 'Not here')");
+    session.fails_with("23514", "INSERT INTO crm.contact (last_name, title) VALUES ('Created', 'Not here')");
+    notices.warning(&mut session);
+    assert_eq!(world.count("Contact", "LastName", "Created"), 1);
+}
+
+#[test]
+fn records_that_are_gone_at_the_api_can_be_deleted_here_and_not_updated() {
+    let (world, mut session) = world();
+    let (gone, also, live) =
+        (world.sandbox.id("Contact", 9), world.sandbox.id("Contact", 10), world.sandbox.id("Contact", 11));
+    world.upstream().delete_all(&[gone.clone(), also.clone()]);
+    let failure =
+        session.fails_with("40001", &format!("UPDATE crm.contact SET title = 'x' WHERE id IN ('{gone}', '{live}')"));
+    failure.hints("refresh");
+    session.run("SELECT sequin.refresh('crm.contact')");
+    equal(&world, &mut session);
+    world.upstream().delete(&live);
+    assert_eq!(session.count(&format!("DELETE FROM crm.contact WHERE id = '{live}'")), 1);
+    equal(&world, &mut session);
+}
+
+#[test]
+fn users_own_triggers_and_columns_work_and_stay_here() {
+    let (world, mut session) = world();
+    session.run(
+        "ALTER TABLE crm.contact ADD note text DEFAULT 'fresh', ADD width int GENERATED ALWAYS AS (length(last_name)) STORED;
+         CREATE TABLE audit (at serial, what text, id text, title text);
+         CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.department := 'by trigger'; RETURN NEW; END $$;
+         CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.audit (what, id, title) VALUES (TG_OP, coalesce(NEW.id, OLD.id), NEW.title); RETURN NULL; END $$;
+         CREATE TRIGGER stamp BEFORE INSERT ON crm.contact FOR EACH ROW EXECUTE FUNCTION stamp();
+         CREATE TRIGGER audit AFTER INSERT OR DELETE ON crm.contact FOR EACH ROW EXECUTE FUNCTION audit()",
+    );
+    let (rows, sent) = world.sent_by(|| {
+        session.rows(
+            "INSERT INTO crm.contact (last_name, note) VALUES ('Trig', 'mine') RETURNING id, note, width, department",
+        )
+    });
+    assert_eq!(sent, [fields(json!({"LastName": "Trig", "Department": "by trigger"}))]);
+    let cells: Vec<_> = rows[0].iter().map(|cell| cell.clone().unwrap_or_default()).collect();
+    assert_eq!(&cells[1..], ["mine", "4", "by trigger"]);
+    world.sandbox.clear_requests();
+    session.run(&format!("UPDATE crm.contact SET note = 'other' WHERE id = '{}'", cells[0]));
+    assert!(world.requests().is_empty(), "{:#?}", world.requests());
+    session.run(&format!("DELETE FROM crm.contact WHERE id = '{}'", cells[0]));
+    assert_eq!(
+        session.column("SELECT what || (id = '{}') FROM audit ORDER BY at".replace("{}", &cells[0]).as_str()),
+        ["INSERTtrue", "DELETEtrue"]
+    );
+    // The API's changes pass the same triggers, and leave what is not theirs alone.
+    let id = world.sandbox.id("Contact", 1);
+    session.run(&format!("UPDATE crm.contact SET note = 'kept' WHERE id = '{id}'"));
+    world.upstream().update("Contact", &id, json!({"LastName": "Changed"}));
+    world.upstream().delete(&world.sandbox.id("Contact", 2));
+    session.run("SELECT sequin.refresh('crm.contact')");
+    assert_eq!(session.value(&format!("SELECT note || width FROM crm.contact WHERE id = '{id}'")), "kept7");
+    assert_eq!(session.value("SELECT string_agg(what, ',' ORDER BY at) FROM audit"), "INSERT,DELETE,DELETE");
+}
+
+#[test]
+fn a_trigger_that_writes_to_another_synced_table_sends_that_too_whoever_fires_it() {
+    let (world, mut session) = world();
+    session.run("SELECT sequin.start_sync('salesforce.account', 'crm.account', every => '1 hour')");
+    world.await_current(&mut session, "crm.account");
+    let account = world.sandbox.id("Account", 0);
+    session.run(&format!(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE crm.account SET description = NEW.last_name WHERE id = '{account}'; RETURN NULL; END $$;
+         CREATE TRIGGER note AFTER UPDATE OF last_name ON crm.contact FOR EACH ROW WHEN (NEW.last_name <> OLD.last_name) EXECUTE FUNCTION note()"
+    ));
+    let id = world.sandbox.id("Contact", 1);
+    session.run(&format!("UPDATE crm.contact SET last_name = 'From here' WHERE id = '{id}'"));
+    assert_eq!(world.record("Account", &account)["Description"].as_deref(), Some("From here"));
+    world.upstream().update("Contact", &id, json!({"LastName": "From there"}));
+    session.run("SELECT sequin.refresh('crm.contact')");
+    assert_eq!(session.value(&format!("SELECT description FROM crm.account WHERE id = '{account}'")), "From there");
+    assert_eq!(world.record("Account", &account)["Description"].as_deref(), Some("From there"));
+}
+
+#[test]
+fn updates_from_other_tables_through_views_functions_cursors_and_prepared_statements_arrive() {
+    let (world, mut session) = world();
+    let ids: Vec<String> = (0..6).map(|n| world.sandbox.id("Contact", n)).collect();
+    session.run(&format!("CREATE TABLE list (id text, title text); INSERT INTO list VALUES ('{}', 'From list'), ('{}', 'Also'), ('none', 'x')", ids[0], ids[1]));
+    assert_eq!(session.count("UPDATE crm.contact c SET title = l.title FROM list l WHERE l.id = c.id"), 2);
+    session.run("CREATE VIEW crm.sales AS SELECT id, last_name, title FROM crm.contact");
+    assert_eq!(session.count(&format!("UPDATE crm.sales SET title = 'By view' WHERE id = '{}'", ids[2])), 1);
+    session.run("INSERT INTO crm.sales (last_name) VALUES ('Viewed')");
+    session.run(&format!("DELETE FROM crm.sales WHERE id = '{}'", ids[3]));
+    session.run(&format!("CREATE FUNCTION save(text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN UPDATE crm.contact SET title = $1 WHERE id = '{}'; END $$; SELECT save('By function')", ids[4]));
+    session.run(&format!("BEGIN; DECLARE c CURSOR FOR SELECT * FROM crm.contact WHERE id = '{}' FOR UPDATE; FETCH c; UPDATE crm.contact SET title = 'By cursor' WHERE CURRENT OF c; COMMIT", ids[5]));
+    session.run("PREPARE save (text, text) AS UPDATE crm.contact SET title = $2 WHERE id = $1; PREPARE add (text) AS INSERT INTO crm.contact (last_name) VALUES ($1)");
+    for round in 0..8 {
+        session.run(&format!("EXECUTE save('{}', 'Prepared {round}'); EXECUTE add('Prepared {round}')", ids[0]));
+    }
+    assert_eq!(session.value("SELECT count(*) FROM crm.contact WHERE last_name LIKE 'Prepared%'"), "8");
+    assert_eq!(world.count("Contact", "Title", "Prepared 7"), 1);
+    session.run("WITH added AS (INSERT INTO crm.contact (last_name) VALUES ('In a WITH') RETURNING id) UPDATE list SET title = added.id FROM added");
+    equal(&world, &mut session);
+}
+
+#[test]
+fn a_role_with_rights_on_the_table_alone_writes_by_its_owners_mapping_within_its_policies() {
+    let (world, mut session) = world();
+    let clerk = format!("{}_clerk", world.name);
+    world.as_superuser().run(&format!("CREATE ROLE \"{clerk}\" LOGIN PASSWORD 'secret'"));
+    session.run(&format!("GRANT USAGE ON SCHEMA crm, salesforce TO \"{clerk}\"; GRANT SELECT, INSERT, UPDATE (title, department), DELETE ON crm.contact TO \"{clerk}\""));
+    let mut clerk_session = world.connect_as(&clerk, "secret");
+    let id = clerk_session.value("INSERT INTO crm.contact (last_name) VALUES ('By clerk') RETURNING id");
+    clerk_session.run(&format!("UPDATE crm.contact SET title = 'Clerk' WHERE id = '{id}'"));
+    clerk_session.fails_with("42501", &format!("UPDATE crm.contact SET email = 'x@example.com' WHERE id = '{id}'"));
+    clerk_session.fails_with("42501", "SELECT * FROM salesforce.contact LIMIT 1");
+    equal(&world, &mut session);
+    session.run(&format!(
+        "UPDATE crm.contact SET department = CASE WHEN id < (SELECT max(id) FROM crm.contact) THEN 'Hidden' ELSE 'Seen' END;
+         ALTER TABLE crm.contact ENABLE ROW LEVEL SECURITY; CREATE POLICY seen ON crm.contact TO \"{clerk}\" USING (department = 'Seen')"
+    ));
+    assert_eq!(clerk_session.count("UPDATE crm.contact SET title = 'Policy'"), 1);
+    assert_eq!(world.count("Contact", "Title", "Policy"), 1);
+    clerk_session.fails_with("42501", "UPDATE crm.contact SET department = 'Other'");
+    assert_eq!(clerk_session.count("DELETE FROM crm.contact"), 1);
+    // Whom the policy hides rows from is not who keeps them.
+    let hidden = world.sandbox.id("Contact", 1);
+    world.upstream().update("Contact", &hidden, json!({"Title": "Kept"}));
+    session.run("SELECT sequin.refresh('crm.contact')");
+    equal(&world, &mut session);
+}
+
+#[test]
+fn policies_that_bind_the_owner_too_do_not_make_rows_invisible_to_the_keeping() {
+    let (world, mut session) = world();
+    session.run("ALTER TABLE crm.contact ENABLE ROW LEVEL SECURITY; ALTER TABLE crm.contact FORCE ROW LEVEL SECURITY; CREATE POLICY few ON crm.contact USING (last_name < 'M')");
+    let id = world.sandbox.id("Contact", 1);
+    world.upstream().update("Contact", &id, json!({"LastName": "Zuse"}));
+    let deleted = world.sandbox.id("Contact", 2);
+    world.upstream().delete(&deleted);
+    let outcome = session.try_rows("SELECT sequin.refresh('crm.contact')");
+    session.run("ALTER TABLE crm.contact NO FORCE ROW LEVEL SECURITY");
+    // Either it does it, or it says why it cannot.
+    match outcome {
+        Ok(_) => equal(&world, &mut session),
+        Err(failure) => assert_ne!(failure.code, "XX000", "{failure:#?}"),
+    }
+}
+
+#[test]
+fn what_a_restore_or_a_replica_applies_is_not_sent() {
+    let (world, mut session) = world();
+    let mut admin = world.as_superuser();
+    let (one, two) = (world.sandbox.id("Contact", 1), world.sandbox.id("Contact", 2));
+    let (_, writes) = world.writes_of(|| {
+        admin.run(&format!("SET session_replication_role = replica; DELETE FROM crm.contact WHERE id = '{one}'; UPDATE crm.contact SET title = 'Replica' WHERE id = '{two}'"))
+    });
+    assert!(writes.is_empty(), "{writes:#?}");
+    // Loading the table's own dump into it once more is refused row by row, and posts nothing.
+    let (_, writes) = world.writes_of(|| {
+        let failure = session
+            .try_copy("COPY crm.contact (id, last_name) FROM STDIN", &format!("{two}\tTwice\n"))
+            .expect_err("it is here");
+        assert_eq!(failure.code, "23505");
+    });
+    assert!(writes.is_empty(), "{writes:#?}");
+}
+
+#[test]
+fn values_of_every_type_are_the_same_here_and_there() {
+    let world = World::with_worker(Config::new().records("Contact", 5).records("Every_Type__c", 60));
+    let mut session = world.connect();
+    world.import(&mut session, "every_type__c");
+    session.run("CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.every_type__c', 'crm.every_type__c', every => '1 hour')");
+    world.await_current(&mut session, "crm.every_type__c");
+    let same = |session: &mut Session| {
+        assert_eq!(world.differences(session, "Every_Type__c", "crm.every_type__c"), Vec::<String>::new())
+    };
+    same(&mut session);
+    assert_eq!(session.value("SELECT count(*) FROM crm.every_type__c a JOIN salesforce.every_type__c b ON b.id = a.id WHERE (a.place__c, a.home__c) IS DISTINCT FROM (b.place__c, b.home__c)"), "0");
+    session.run("INSERT INTO crm.every_type__c (text__c, multi__c, double__c, fine__c, date__c, date_time__c, time__c, checkbox__c, int__c, long__c) VALUES (E'Zeile\\nzwei 😀', '{A,C}', 1234567890.12345678, 0.000000000000001, '2024-02-29', '2024-02-29 12:00:00.123+02', '23:59:59.999', true, -5, 9007199254740991)");
+    same(&mut session);
+    let (_, sent) = world.sent_by(|| session.run("UPDATE crm.every_type__c SET multi__c = multi__c, double__c = double__c, place__c = place__c, file__c = file__c, date_time__c = date_time__c"));
+    assert!(sent.is_empty(), "{sent:?}");
+    session.run("UPDATE crm.every_type__c SET multi__c = '{B}', double__c = double__c + 0.5, checkbox__c = NOT checkbox__c, text__c = upper(text__c) WHERE double__c < 1e9");
+    same(&mut session);
+}
+
+/// The time a row was synced decides which of two versions is older: nobody may forge it.
+#[test]
+fn the_time_of_a_row_cannot_be_set_so_that_the_row_stays_behind() {
+    let (world, mut session) = world();
+    let id = world.sandbox.id("Contact", 1);
+    let _ = session.try_rows(&format!("UPDATE crm.contact SET _synced_at = 'infinity' WHERE id = '{id}'"));
+    let added =
+        session.try_rows("INSERT INTO crm.contact (last_name, _synced_at) VALUES ('Later', 'infinity') RETURNING id");
+    let added = added.ok().and_then(|rows| rows[0][0].clone());
+    let upstream = world.upstream();
+    for id in [Some(id), added].into_iter().flatten() {
+        upstream.update("Contact", &id, json!({"Title": "Newer"}));
+    }
+    session.run("SELECT sequin.refresh('crm.contact')");
+    equal(&world, &mut session);
+}
+
+#[test]
+fn a_write_to_a_table_whose_foreign_table_is_gone_is_refused_by_name() {
+    let (world, mut session) = world();
+    session.run("DROP FOREIGN TABLE salesforce.contact");
+    for sql in [
+        "INSERT INTO crm.contact (last_name) VALUES ('x')",
+        "UPDATE crm.contact SET title = 'x'",
+        "DELETE FROM crm.contact",
+    ] {
+        let failure = session.fails(sql);
+        assert_ne!(failure.code, "XX000", "{failure:#?}");
+        failure.mentions("contact").hints("stop_sync");
+    }
+    session.run("SELECT sequin.stop_sync('crm.contact'); UPDATE crm.contact SET title = 'mine'");
+    assert_eq!(world.count("Contact", "Title", "mine"), 0);
+}
