@@ -140,6 +140,8 @@ fn one(
         filter,
         order,
         limit,
+        expected: None,
+        first_page: false,
         wire,
     };
     Ok(read::jobs(salesforce, &read)?.pop().unwrap_or_else(|| ready([])))
