@@ -69,6 +69,7 @@ bench: install
 	$(CARGO) bench --no-run $(FEATURES) --benches
 	@tests/cluster run -- $(CARGO) bench $(FEATURES) --bench scan
 	@tests/cluster run -- $(CARGO) bench $(FEATURES) --bench write
+	@tests/cluster run --set shared_preload_libraries=sequin_fdw -- $(CARGO) bench $(FEATURES) --bench sync
 
 clean:
 	$(CARGO) clean

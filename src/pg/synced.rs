@@ -396,7 +396,7 @@ impl Known {
 /// what is no name.
 pub fn find(name: &str) -> (String, Option<Oid>) {
     let name = super::memory::text_datum(name);
-    let (no_lock, missing_ok) = (pg_sys::NoLock as i32, pg_sys::RVROption::RVR_MISSING_OK as u32);
+    let (no_lock, missing_ok) = (pg_sys::NoLock as i32, pg_sys::RVROption::RVR_MISSING_OK);
     // SAFETY: a text, a list of names made of it, and the name of a relation made of that.
     unsafe {
         let names = pg_sys::textToQualifiedNameList(name.cast_mut_ptr());

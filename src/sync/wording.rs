@@ -274,3 +274,76 @@ impl Names {
         commands
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        Names {
+            target: qualified("crm", "my \"contacts\""),
+            source: qualified("salesforce", "contact"),
+            key: "id".to_owned(),
+            columns: vec!["name".to_owned(), "it's".to_owned()],
+        }
+    }
+
+    #[test]
+    fn names_are_quoted_wherever_they_stand() {
+        let names = names();
+        let target = r#""crm"."my ""contacts""""#;
+        let all =
+            [names.insert_new(true), names.update_changed(true), names.delete_gone(), names.unseen(), names.is_here()];
+        assert!(all.iter().all(|sql| sql.contains(target)), "{all:#?}");
+        let insert = names.triggers().into_iter().find(|sql| sql.contains("BEFORE INSERT ON")).unwrap();
+        assert!(insert.contains(r#"sequin.merging('"crm"."my ""contacts"""'::regclass)"#), "{insert}");
+    }
+
+    #[test]
+    fn a_create_names_what_is_given_and_returns_everything() {
+        let names = names();
+        assert_eq!(
+            names.create(&[1]),
+            r#"INSERT INTO "salesforce"."contact" ("it's") VALUES ($1) RETURNING "id", "name", "it's""#
+        );
+        assert!(names.create(&[]).contains("DEFAULT VALUES"));
+    }
+
+    #[test]
+    fn only_changed_columns_are_sent_and_each_row_keeps_the_others() {
+        let sent = names().send_update(&[1]);
+        assert!(sent.contains(r#"SET "it's" = CASE WHEN ROW(b."it's")::record OPERATOR(pg_catalog.*<>) ROW(a."it's")::record THEN a."it's" ELSE s."it's" END FROM"#), "{sent}");
+    }
+
+    #[test]
+    fn both_tables_follow_the_fields() {
+        use crate::schema::Capabilities;
+        use crate::value::Type;
+        let field = |name: &str, ty| Field {
+            name: name.to_owned(),
+            ty,
+            remote_type: "string".to_owned(),
+            key: false,
+            references: None,
+            capabilities: Capabilities::default(),
+        };
+        let (name, old) = (field("Name", Type::Text), field("It's", Type::Text));
+        let drift = Drift {
+            added: vec![field("BrandNew__c", Type::Bool)],
+            gone: vec![old.clone()],
+            retyped: vec![field("Name", Type::Json)],
+        };
+        let commands = names().follow_schema(&[("name", &name), ("it's", &old)], &drift);
+        let begins = [
+            r#"ALTER FOREIGN TABLE "salesforce"."contact" ADD COLUMN "brand_new__c" boolean OPTIONS (field 'BrandNew__c'"#,
+            r#"ALTER TABLE "crm"."my ""contacts""" ADD COLUMN IF NOT EXISTS "brand_new__c" boolean"#,
+            r#"ALTER FOREIGN TABLE "salesforce"."contact" DROP COLUMN "it's""#,
+            r#"ALTER FOREIGN TABLE "salesforce"."contact" DROP COLUMN "name", ADD COLUMN "name" jsonb OPTIONS"#,
+            r#"ALTER TABLE "crm"."my ""contacts""" ALTER COLUMN "name" TYPE jsonb USING NULL"#,
+        ];
+        assert_eq!(commands.len(), begins.len(), "{commands:#?}");
+        for (command, begin) in commands.iter().zip(begins) {
+            assert!(command.starts_with(begin), "{command}");
+        }
+    }
+}

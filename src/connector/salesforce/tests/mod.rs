@@ -1,6 +1,7 @@
 //! Tests of the whole connector, by what it asks and what it makes of answers.
 
 mod describing;
+mod following;
 mod paging;
 mod pushing;
 mod refusals;
