@@ -55,6 +55,8 @@ pub struct Follower {
     ended: bool,
     /// Whether something was left alone that another look will find.
     overtaken: bool,
+    /// Whether a filling has met records that were here already.
+    collided: bool,
     /// How long the table's share of the quota makes the next poll wait.
     wait: Duration,
 }
@@ -100,6 +102,7 @@ impl Follower {
             seen: HashSet::new(),
             ended: false,
             overtaken: false,
+            collided: false,
             wait: Duration::ZERO,
         })
     }
@@ -158,7 +161,7 @@ impl Follower {
         }
         self.count_requests();
         let fill = (!self.synced.state.filled).then_some(self.sweep_began);
-        let mut kept = self.piece.keep(&self.synced, self.began, fill, wait)?;
+        let mut kept = self.piece.keep(&self.synced, self.began, fill, wait, &mut self.collided)?;
         if self.ended && !kept.held && self.task == Task::Sweep {
             if fill.is_none() {
                 self.seen.extend(std::mem::take(&mut self.piece).into_keys());

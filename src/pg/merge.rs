@@ -5,12 +5,13 @@
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 
-use pgrx::PgRelation;
 use pgrx::pg_sys::{self, Oid};
+use pgrx::{PgRelation, PgSqlErrorCode, PgTryBuilder};
 
 use super::role::ActingAs;
-use super::spi::{Rows, Spi, moment_arg, oid_arg, text_arg, texts_arg};
+use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg, texts_arg};
 use super::supply::{self, Supply};
 use super::synced::{Lock, Synced, as_keeper, title};
 use crate::error::Result;
@@ -132,10 +133,18 @@ impl Piece {
 
     /// Puts the piece, which was read from the moment `began` on, into the table, within the caller's transaction.
     /// `fill`: rows that are the same are marked as seen since that moment. `wait`: for those who write to the table;
-    /// else only rows that are here are updated while somebody does.
+    /// else only rows that are here are updated while somebody does. `collided`: whether records of the same filling were
+    /// here already.
     ///
     /// Errors: Postgres's own, by constraints and triggers of the table.
-    pub fn keep(&mut self, synced: &Synced, began: i64, fill: Option<i64>, wait: bool) -> Result<Kept> {
+    pub fn keep(
+        &mut self,
+        synced: &Synced,
+        began: i64,
+        fill: Option<i64>,
+        wait: bool,
+        collided: &mut bool,
+    ) -> Result<Kept> {
         let alone = lock_alone(synced, wait);
         let mut kept = Kept { held: !alone, ..Kept::default() };
         self.forget_deleted(synced, began)?;
@@ -147,7 +156,6 @@ impl Piece {
         let _owner = ActingAs::role(synced.owner);
         let _ours = Ours::begin(synced.target);
         let spi = Spi::connect()?;
-        prefer_index(&spi)?;
         if here > 0 {
             let (table, fields) = (synced.source.oid, synced.followed.fields.clone());
             let supply = Supply { table, fields, pages: std::mem::take(&mut self.pages) };
@@ -155,15 +163,25 @@ impl Piece {
                 let began = moment_arg(began);
                 let mut inserted = 0;
                 if alone {
-                    let look = fill.is_none() || has_other_triggers(synced.target);
-                    inserted = spi.run_kept(&synced.names.insert_new(look), &[began])?.processed;
+                    let looks = fill.is_none() || has_other_triggers(synced.target);
+                    // Of records that are surely not here each costs half.
+                    let eager = !looks && !*collided;
+                    inserted =
+                        match eager.then(|| insert_all(&spi, &synced.names.insert_all(), &[began])).transpose()? {
+                            Some(Some(inserted)) => inserted,
+                            other => {
+                                *collided |= other.is_some();
+                                let sql = sized(&synced.names.insert_new(looks), here);
+                                spi.run_kept(&sql, &[began])?.processed
+                            }
+                        };
                 }
                 if inserted < here as u64 {
                     let args: &[_] = match fill {
                         Some(since) => &[began, moment_arg(since)],
                         None => &[began],
                     };
-                    kept.note(&spi.run_kept(&synced.names.update_changed(fill.is_some()), args)?);
+                    kept.note(&spi.run_kept(&sized(&synced.names.update_changed(fill.is_some()), here), args)?);
                 }
                 kept.changed += inserted;
                 Ok(())
@@ -287,13 +305,31 @@ fn has_other_triggers(table: pg_sys::Oid) -> bool {
     triggers.iter().filter(|trigger| trigger.tgtype & kind == kind).count() > 1
 }
 
-/// A page is small beside the table, whatever the planner knows of the two.
-fn prefer_index(spi: &Spi) -> Result<()> {
-    // What stands last in cost would have it compiled.
-    spi.run_kept(
-        "SELECT pg_catalog.set_config(name, 'off', true) FROM \
-         pg_catalog.unnest(ARRAY['enable_hashjoin', 'enable_mergejoin', 'enable_seqscan', 'jit']) AS name",
-        &[],
-    )?;
-    Ok(())
+/// The statement by which records of about so many are kept: a plan made for few would take forever for many.
+fn sized(sql: &str, records: usize) -> String {
+    format!("/* {} */ {sql}", records.next_power_of_two())
+}
+
+/// Runs an INSERT, in a subtransaction. `None`, and nothing inserted, if a row of the kind was here.
+fn insert_all(spi: &Spi, sql: &str, args: &[Arg]) -> Result<Option<u64>> {
+    // SAFETY: globals of the one thread that runs Postgres code.
+    let (memory, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
+    // SAFETY: within a transaction; it is ended below, or with the transaction.
+    unsafe {
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(memory);
+    }
+    let done = PgTryBuilder::new(AssertUnwindSafe(|| spi.run_kept(sql, args).map(|rows| Some(rows.processed))))
+        .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| Ok(None))
+        .execute();
+    // SAFETY: ends what was begun above, and puts back what it has changed.
+    unsafe {
+        match &done {
+            Ok(Some(_)) => pg_sys::ReleaseCurrentSubTransaction(),
+            _ => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+        }
+        pg_sys::MemoryContextSwitchTo(memory);
+        pg_sys::CurrentResourceOwner = owner;
+    }
+    done
 }

@@ -13,6 +13,7 @@ use super::planner::{Rel, Restriction, WonPath};
 use super::scan_plan::{Output, ScanPlan};
 use super::settings;
 use super::source::{Shown, Source};
+use super::supply;
 use super::version::Estimate;
 use crate::connector;
 use crate::error::{Error, Kind, Result};
@@ -87,8 +88,12 @@ pub struct Plan<'p> {
 
 /// Estimates rows, and decides what is pushed.
 pub fn rel_size(rel: Rel<'_>, table: pg_sys::Oid) -> Result<Relation<'_>> {
+    let at_hand = supply::rows(table);
     let table = Table::read(table)?;
     rel.estimate_size(table.object.estimated_rows.map_or(DEFAULT_ROWS, |rows| rows as f64));
+    if let Some(rows) = at_hand {
+        rel.expect_exactly(rows as f64);
+    }
     let relation = Relation::new(rel, Source::new(rel.number(), table), rel.restrictions())?;
     if relation.way.finds_one() {
         rel.expect_at_most(1.0);

@@ -198,6 +198,13 @@ impl<'p> Rel<'p> {
         rel.rows = rel.rows.min(rows.max(1.0));
     }
 
+    /// Says how many rows there are.
+    pub fn expect_exactly(mut self, rows: f64) {
+        // SAFETY: a live relation, of which nobody else holds a reference now.
+        let rel = unsafe { self.rel.as_mut() };
+        (rel.rows, rel.tuples) = (rows.max(1.0), rows);
+    }
+
     pub fn tuples(self) -> f64 {
         self.rel().tuples
     }

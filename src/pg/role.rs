@@ -21,7 +21,10 @@ impl ActingAs {
             pg_sys::SetUserIdAndSecContext(role, before.1 | restricted);
             pg_sys::NewGUCNestLevel()
         };
-        for (name, value) in [(c"search_path", c"pg_catalog, pg_temp"), (c"sequin_fdw.pushdown", c"on")] {
+        // What runs here runs briefly: it would take longer to compile.
+        for (name, value) in
+            [(c"search_path", c"pg_catalog, pg_temp"), (c"sequin_fdw.pushdown", c"on"), (c"jit", c"off")]
+        {
             // SAFETY: two NUL-terminated strings; undone with the level above.
             unsafe {
                 pg_sys::set_config_option(

@@ -261,3 +261,9 @@ impl Scan {
         self.meter.snapshot()
     }
 }
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -40,6 +40,14 @@ pub fn with<T>(supply: Supply, work: impl FnOnce() -> T) -> (T, Vec<Page>) {
     (done, pages)
 }
 
+/// How many records of a table are at hand, for the planner; `None` if the API is to be asked.
+pub fn rows(table: Oid) -> Option<usize> {
+    SUPPLY.with_borrow(|slot| {
+        let supply = slot.as_ref().filter(|supply| supply.table == table)?;
+        Some(supply.pages.iter().map(Page::rows).sum())
+    })
+}
+
 /// The records at hand of a table, for a scan that begins.
 pub fn take(table: Oid) -> Option<(Vec<Field>, Vec<Page>)> {
     SUPPLY.with_borrow_mut(|slot| {
@@ -48,7 +56,7 @@ pub fn take(table: Oid) -> Option<(Vec<Field>, Vec<Page>)> {
     })
 }
 
-/// Gives back what [`take`] handed out.
+/// Gives back what [`take`] handed out, also when an error ends the scan.
 pub fn give_back(pages: Vec<Page>) {
     SUPPLY.with_borrow_mut(|slot| {
         if let Some(supply) = slot {

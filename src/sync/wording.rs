@@ -105,6 +105,12 @@ impl Names {
             .into()
     }
 
+    /// All records at hand are inserted. `$1`: when they were read. Returns nothing.
+    pub fn insert_all(&self) -> String {
+        let (target, source, columns) = (&self.target, &self.source, self.list(""));
+        format!("INSERT INTO {target} ({columns}, {SYNCED_AT}) SELECT {columns}, $1 FROM {source}")
+    }
+
     /// Records at hand that are not here are inserted. `$1`: when they were read. Returns nothing. `look`: whether that
     /// is found out before; else triggers that fire before an insert see all of them.
     pub fn insert_new(&self, look: bool) -> String {
