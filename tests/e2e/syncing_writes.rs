@@ -320,6 +320,21 @@ fn a_trigger_that_writes_to_another_synced_table_sends_that_too_whoever_fires_it
 }
 
 #[test]
+fn a_users_trigger_that_reads_the_foreign_table_during_a_merge_sees_all_of_it() {
+    let (world, mut session) = world();
+    session.run(
+        "CREATE TABLE seen (count bigint);
+         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen SELECT count(*) FROM (SELECT id FROM salesforce.contact OFFSET 0) AS c; RETURN NEW; END $$;
+         CREATE TRIGGER look BEFORE INSERT OR UPDATE ON crm.contact FOR EACH ROW EXECUTE FUNCTION look()",
+    );
+    world.upstream().create("Contact", json!({"LastName": "New"}));
+    world.upstream().update("Contact", &world.sandbox.id("Contact", 1), json!({"Title": "Changed"}));
+    session.run("SELECT sequin.refresh('crm.contact')");
+    assert_eq!(session.column("SELECT DISTINCT count FROM seen"), ["41"]);
+    equal(&world, &mut session);
+}
+
+#[test]
 fn updates_from_other_tables_through_views_functions_cursors_and_prepared_statements_arrive() {
     let (world, mut session) = world();
     let ids: Vec<String> = (0..6).map(|n| world.sandbox.id("Contact", n)).collect();
