@@ -37,6 +37,7 @@ struct Play<'a> {
     commits: AtomicU64,
     failures: AtomicU64,
     kills: AtomicU64,
+    crashes: AtomicU64,
 }
 
 #[test]
@@ -60,6 +61,7 @@ fn whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end() {
         commits: AtomicU64::new(0),
         failures: AtomicU64::new(0),
         kills: AtomicU64::new(0),
+        crashes: AtomicU64::new(0),
     };
     thread::scope(|scope| {
         for number in 0..WRITERS {
@@ -308,8 +310,8 @@ impl Play<'_> {
             let times = 1 + dice.below(3).unwrap_or(0);
             match turn {
                 0 => {
-                    kill(world.cluster().postmaster(), "KILL");
-                    world.cluster().start(&world.cluster().data(), world.cluster().port);
+                    self.crashes.fetch_add(1, Ordering::Relaxed);
+                    world.cluster().crash();
                 }
                 1 => self.end_worker("TERM"),
                 2 => self.end_worker("KILL"),
@@ -329,11 +331,9 @@ impl Play<'_> {
     }
 
     fn end_worker(&self, signal: &str) {
-        let mut session = self.connect();
-        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'sequin_fdw worker'";
-        if let Some(pid) = session.try_rows(sql).ok().and_then(|rows| rows.into_iter().flatten().flatten().next()) {
+        if let Some(pid) = self.world.worker() {
             self.kills.fetch_add(1, Ordering::Relaxed);
-            kill(pid.parse().unwrap_or(i32::MAX), signal);
+            kill(pid, signal);
         }
     }
 
@@ -342,11 +342,12 @@ impl Play<'_> {
         let mut session = self.connect();
         session.run("RESET statement_timeout");
         println!(
-            "seed {}: {} commits, {} failures, {} kills of the worker",
+            "seed {}: {} commits, {} failures, {} kills of the worker, {} crashes of the server",
             self.seed,
             self.commits.load(Ordering::Relaxed),
             self.failures.load(Ordering::Relaxed),
-            self.kills.load(Ordering::Relaxed)
+            self.kills.load(Ordering::Relaxed),
+            self.crashes.load(Ordering::Relaxed)
         );
         self.world.await_equal(&mut session, "Contact", "crm.contact");
         self.world.await_current(&mut session, "crm.contact");

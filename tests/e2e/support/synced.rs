@@ -72,8 +72,9 @@ impl World {
     #[track_caller]
     pub fn differences(&self, session: &mut Session, object: &str, target: &str) -> Vec<String> {
         let table = object.to_lowercase();
-        session.run("CREATE SCHEMA IF NOT EXISTS truth");
-        session.run(&format!("DROP TABLE IF EXISTS truth.{table}"));
+        session.run("SET client_min_messages = warning");
+        session.run(&format!("CREATE SCHEMA IF NOT EXISTS truth; DROP TABLE IF EXISTS truth.{table}"));
+        session.run("RESET client_min_messages");
         copy::load(self, session, object, &table, "truth");
         let shared = format!(
             "SELECT string_agg(format('%s.%I', side, t.attname), ', ' ORDER BY t.attnum) FROM pg_attribute t \
@@ -107,7 +108,10 @@ impl World {
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'sequin_fdw worker' AND datname = '{}'",
             self.name
         );
-        self.as_superuser_in("postgres").column(&sql).first().and_then(|pid| pid.parse().ok())
+        // The server may be on its way back.
+        let cluster = self.cluster();
+        let mut session = Session::new(cluster.connect("postgres", &cluster.user, &cluster.password).ok()?);
+        session.try_rows(&sql).ok()?.first()?.first()?.as_ref()?.parse().ok()
     }
 
     #[track_caller]
