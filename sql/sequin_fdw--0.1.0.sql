@@ -139,7 +139,7 @@ CREATE VIEW sync_status AS
   SELECT s.target, s.source,
     CASE WHEN s.error IS NOT NULL THEN 'failing' WHEN s.filled THEN 'current' ELSE 'filling' END AS state,
     CASE WHEN s.filled
-      THEN coalesce(nullif(pg_stat_get_live_tuples(s.target), 0), greatest(c.reltuples, 0)::bigint)
+      THEN coalesce(nullif(pg_stat_get_live_tuples(s.target), 0), nullif(greatest(c.reltuples, 0)::bigint, 0), s.sweep_read)
       ELSE s.sweep_read END AS rows,
     CASE WHEN s.filled THEN 100
       ELSE least(99, 100 * s.sweep_read / greatest(s.expected, s.sweep_read, 1))::integer END AS percent,

@@ -128,6 +128,13 @@ pub fn take_signals() {
 /// What every turn of a process begins with.
 pub fn serve_signals() {
     check_for_interrupts!();
+    // Whoever never comes to wait does not hear of it otherwise, and would keep the server from starting again.
+    // SAFETY: looks whether the postmaster's end of a pipe is open; leaves the process.
+    unsafe {
+        if !pg_sys::PostmasterIsAliveInternal() {
+            pg_sys::proc_exit(1);
+        }
+    }
     // SAFETY: a flag that the handler sets.
     unsafe {
         if pg_sys::ConfigReloadPending != 0 {

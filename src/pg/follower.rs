@@ -238,7 +238,7 @@ impl Follower {
         let counts = self.meter.snapshot();
         let requests = counts.requests - self.counted;
         self.counted = counts.requests;
-        let (share, every) = (self.synced.options.quota_share, self.synced.every);
+        let (share, every) = (self.synced.options.quota_share / self.synced.siblings as f64, self.synced.every);
         let state = &mut self.synced.state;
         state.requests += requests;
         let Some(quota) = counts.quota else { return };

@@ -10,7 +10,7 @@ use pgrx::{AnyArray, AnyElement, IntoDatum, PgBox, name, pg_extern, pg_sys};
 use super::call::call;
 use super::error::or_raise;
 use super::upsert::upsert;
-use super::{catalog, datum, handler, ledger, memory, merge, session, sync};
+use super::{catalog, datum, handler, ledger, memory, merge, session, spi, sync};
 use crate::error::{Error, Kind};
 use crate::options::{Place, validate};
 use crate::value::Value;
@@ -146,7 +146,7 @@ fn sequin_call(
 /// See [`super::merge`].
 #[pg_extern]
 fn sequin_merging(target: pg_sys::Oid) -> bool {
-    merge::is_ours(target, merge::trigger_depth())
+    merge::is_ours(target, spi::trigger_depth())
 }
 
 /// See [`super::sync`].

@@ -10,7 +10,7 @@ use pgrx::{PgList, pg_guard, pg_sys};
 
 use super::error::raise;
 use super::node::{self, Node};
-use super::{catalog, registry};
+use super::{catalog, registry, version};
 use crate::error::{Error, Kind};
 
 /// Puts the hooks in place, before those that are there.
@@ -98,7 +98,8 @@ unsafe fn database_to_have_alone(statement: *mut pg_sys::Node) -> Option<pg_sys:
     }
     // SAFETY: a NUL-terminated string.
     let database = unsafe { pg_sys::get_database_oid(name, true) };
-    (database != pg_sys::InvalidOid).then_some(database)
+    // Whoever may not do it is refused by core in a moment.
+    (database != pg_sys::InvalidOid && version::owns_database(database)).then_some(database)
 }
 
 #[pg_guard]

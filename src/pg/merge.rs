@@ -11,7 +11,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::{PgRelation, PgSqlErrorCode, PgTryBuilder};
 
 use super::role::ActingAs;
-use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg, texts_arg};
+use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg, texts_arg, trigger_depth};
 use super::supply::{self, Supply};
 use super::synced::{Lock, Synced, as_keeper, title};
 use crate::error::Result;
@@ -27,13 +27,6 @@ thread_local! {
 /// users' triggers write meanwhile is not. `depth`: of triggers, around that statement.
 pub fn is_ours(target: Oid, depth: i32) -> bool {
     OURS.get() == Some((target, depth))
-}
-
-/// How many triggers are running within each other.
-pub fn trigger_depth() -> i32 {
-    // SAFETY: a function without arguments.
-    let depth = unsafe { pgrx::direct_function_call::<i32>(pg_sys::pg_trigger_depth, &[]) };
-    depth.unwrap_or_default()
 }
 
 /// As long as it lives, what is written to a synced table is not sent to the API.

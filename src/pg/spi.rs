@@ -28,6 +28,13 @@ pub struct Rows {
 /// An argument of a statement: its type, and its value unless it is NULL.
 pub type Arg = (Oid, Option<Datum>);
 
+/// How many triggers are running within each other.
+pub fn trigger_depth() -> i32 {
+    // SAFETY: a function without arguments.
+    let depth = unsafe { pgrx::direct_function_call::<i32>(pg_sys::pg_trigger_depth, &[]) };
+    depth.unwrap_or_default()
+}
+
 /// What SPI's functions mark values with.
 pub fn null_flag(null: bool) -> c_char {
     if null { b'n' as c_char } else { b' ' as c_char }

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 use pgrx::pg_sys::Oid;
 
+use super::spi::trigger_depth;
 use crate::query::page::Page;
 use crate::schema::Field;
 
@@ -19,7 +20,8 @@ pub struct Supply {
 }
 
 thread_local! {
-    static SUPPLY: RefCell<Option<Supply>> = const { RefCell::new(None) };
+    /// Beside the records how deep in triggers they may be read: not by triggers of those who own the synced table.
+    static SUPPLY: RefCell<Option<(i32, Supply)>> = const { RefCell::new(None) };
 }
 
 /// Runs `work`, in which scans of the table read these records, each scan all of them. Gives the records back, unless
@@ -32,10 +34,10 @@ pub fn with<T>(supply: Supply, work: impl FnOnce() -> T) -> (T, Vec<Page>) {
             SUPPLY.with_borrow_mut(|supply| *supply = None);
         }
     }
-    SUPPLY.with_borrow_mut(|slot| *slot = Some(supply));
+    SUPPLY.with_borrow_mut(|slot| *slot = Some((trigger_depth(), supply)));
     let clear = Clear;
     let done = work();
-    let pages = SUPPLY.with_borrow_mut(|slot| slot.take().map(|supply| supply.pages).unwrap_or_default());
+    let pages = SUPPLY.with_borrow_mut(|slot| slot.take().map(|(_, supply)| supply.pages).unwrap_or_default());
     drop(clear);
     (done, pages)
 }
@@ -43,7 +45,7 @@ pub fn with<T>(supply: Supply, work: impl FnOnce() -> T) -> (T, Vec<Page>) {
 /// How many records of a table are at hand, for the planner; `None` if the API is to be asked.
 pub fn rows(table: Oid) -> Option<usize> {
     SUPPLY.with_borrow(|slot| {
-        let supply = slot.as_ref().filter(|supply| supply.table == table)?;
+        let (_, supply) = slot.as_ref().filter(|(depth, supply)| supply.table == table && *depth == trigger_depth())?;
         Some(supply.pages.iter().map(Page::rows).sum())
     })
 }
@@ -51,7 +53,7 @@ pub fn rows(table: Oid) -> Option<usize> {
 /// The records at hand of a table, for a scan that begins.
 pub fn take(table: Oid) -> Option<(Vec<Field>, Vec<Page>)> {
     SUPPLY.with_borrow_mut(|slot| {
-        let supply = slot.as_mut().filter(|supply| supply.table == table)?;
+        let (_, supply) = slot.as_mut().filter(|(depth, supply)| supply.table == table && *depth == trigger_depth())?;
         Some((supply.fields.clone(), std::mem::take(&mut supply.pages)))
     })
 }
@@ -59,7 +61,7 @@ pub fn take(table: Oid) -> Option<(Vec<Field>, Vec<Page>)> {
 /// Gives back what [`take`] handed out, also when an error ends the scan.
 pub fn give_back(pages: Vec<Page>) {
     SUPPLY.with_borrow_mut(|slot| {
-        if let Some(supply) = slot {
+        if let Some((_, supply)) = slot {
             supply.pages = pages;
         }
     });

@@ -17,7 +17,7 @@ use crate::schema::sql::identifier as quote;
 use crate::sync::options::SyncOptions;
 use crate::sync::wording::{Names, SYNCED_AT, create_table, qualified};
 
-/// How long to wait for rows that others hold.
+/// How long to wait for what others hold.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Makes a table that follows `source`, or lets the one of that name do so; of one that does already, sets how.
@@ -183,7 +183,12 @@ pub fn refresh(target: Oid) -> Result<u64> {
     catalog::forbid_in_read_only("sequin.refresh()");
     synced::lock_relation(target, pg_sys::AccessShareLock);
     synced::must_own(target)?;
-    Lock::Following.take(target, true);
+    // Not in the queue: the worker may itself be waiting for what this transaction has written.
+    while !Lock::Following.try_take(target) {
+        let io = wait::io()?;
+        wait::pause(&io, PAUSE);
+        check_for_interrupts!();
+    }
     let mut changed = 0;
     loop {
         let synced = read(target)?;

@@ -37,6 +37,8 @@ pub struct Synced {
     pub places: Vec<(i16, Oid)>,
     pub options: SyncOptions,
     pub every: Duration,
+    /// Synced tables of the same server, this one among them: they share its quota.
+    pub siblings: u64,
     /// How long from one sweep to the next.
     pub sweep_every: Option<Duration>,
     pub state: State,
@@ -225,7 +227,9 @@ pub fn shared(source: &Table, target: &[(i16, String, Oid, bool)]) -> Result<Vec
 /// Everything of a row. Moments come as they are.
 const READ: &str = "SELECT source::oid, extract(epoch FROM every), options, feed, since, filled, sweep_began, \
     sweep_position, sweep_read, swept_at, expected, current_at, changed_at, requests, tokens, tokens_at, failures, error, \
-    note, next_try, extract(epoch FROM (options->>'sweep_every')::interval), options ? 'sweep_every' \
+    note, next_try, extract(epoch FROM (options->>'sweep_every')::interval), options ? 'sweep_every', \
+    (SELECT count(*) FROM sequin.sync o JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = o.source \
+      JOIN pg_catalog.pg_foreign_table own ON own.ftserver = f.ftserver WHERE own.ftrelid = sync.source) \
     FROM sequin.sync WHERE target = $1";
 
 const SAVE: &str = "UPDATE sequin.sync SET since = $2::jsonb, filled = $3, sweep_began = $4, sweep_position = $5::jsonb, \
@@ -275,6 +279,7 @@ impl Synced {
             places: shared.into_iter().map(|(place, ty, _)| (place, ty)).collect(),
             options: known.options,
             every: known.every,
+            siblings: known.siblings,
             sweep_every,
             state: known.state,
         }))
@@ -286,6 +291,7 @@ impl Synced {
         self.state = known.state;
         self.options = known.options;
         self.every = known.every;
+        self.siblings = known.siblings;
         Ok(true)
     }
 
@@ -347,6 +353,7 @@ struct Known {
     options: SyncOptions,
     /// `None` if it is not said.
     sweep_every: Option<Option<f64>>,
+    siblings: u64,
     feed: Option<Json>,
     state: State,
 }
@@ -387,6 +394,7 @@ impl Known {
                 note: text(19),
                 next_try: moment(20),
             },
+            siblings: rows.count(0, 23).max(1),
             sweep_every: rows.flag(0, 22).then(|| seconds(21).map(|seconds| seconds.clamp(1.0, 1e9))),
         })
     }

@@ -120,6 +120,20 @@ pub fn may_use_server(server: pg_sys::Oid) -> bool {
     granted == pg_sys::AclResult::ACLCHECK_OK
 }
 
+/// Whether the current user owns a database, or may do what its owner may.
+pub fn owns_database(database: pg_sys::Oid) -> bool {
+    // SAFETY: a catalogue look-up for the current user.
+    #[cfg(any(feature = "pg14", feature = "pg15"))]
+    unsafe {
+        pg_sys::pg_database_ownercheck(database, pg_sys::GetUserId())
+    }
+    // SAFETY: likewise.
+    #[cfg(not(any(feature = "pg14", feature = "pg15")))]
+    unsafe {
+        pg_sys::object_ownercheck(pg_sys::DatabaseRelationId, database, pg_sys::GetUserId())
+    }
+}
+
 /// The user whose mapping a modification uses: the owner of the view it goes through, else the current user.
 ///
 /// # Safety

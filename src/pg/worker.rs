@@ -31,7 +31,7 @@ const QUEUE_AFTER: Duration = Duration::from_millis(400);
 
 /// After how long a read is given up that others are in the way of. A sweep would have to begin from the start.
 const PATIENCE: Duration = Duration::from_secs(1);
-const PATIENCE_OF_SWEEPS: Duration = Duration::from_secs(60);
+const PATIENCE_OF_SWEEPS: Duration = Duration::from_secs(10);
 
 /// How soon a read is begun anew after something could not be locked in time.
 const AFTER_LOCK: Duration = Duration::from_secs(1);
@@ -141,9 +141,13 @@ fn list() -> Result<Option<Vec<Listed>>> {
     }
     let _keeper = as_keeper()?;
     let spi = Spi::connect()?;
-    spi.run("DELETE FROM sequin.sync WHERE target NOT IN (SELECT oid FROM pg_catalog.pg_class)", &[])?;
-    spi.run("DELETE FROM sequin.sync_deleted WHERE target NOT IN (SELECT target FROM sequin.sync)", &[])?;
-    let rows = spi.run(
+    let gone = "target NOT IN (SELECT oid FROM pg_catalog.pg_class)";
+    // Even a DELETE of nothing is one that others, and we ourselves, would be told of.
+    if spi.run_kept(&format!("SELECT FROM sequin.sync WHERE {gone}"), &[])?.len() > 0 {
+        spi.run(&format!("DELETE FROM sequin.sync WHERE {gone}"), &[])?;
+        spi.run("DELETE FROM sequin.sync_deleted WHERE target NOT IN (SELECT target FROM sequin.sync)", &[])?;
+    }
+    let rows = spi.run_kept(
         "SELECT target::oid, extract(epoch FROM every), filled, feed IS NOT NULL, since IS NOT NULL, \
          extract(epoch FROM swept_at + CASE WHEN feed IS NULL THEN every WHEN options ? 'sweep_every' \
            THEN (options->>'sweep_every')::interval ELSE interval '1 day' END - clock_timestamp()), \

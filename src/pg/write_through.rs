@@ -13,9 +13,9 @@ use pgrx::{PgRelation, PgTryBuilder, pg_guard};
 
 use super::catalog;
 use super::error::{name_anew, or_raise};
-use super::merge::{Ours, is_ours, trigger_depth};
+use super::merge::{Ours, is_ours};
 use super::role::ActingAs;
-use super::spi::{Arg, Spi, null_flag, oid_arg};
+use super::spi::{Arg, Spi, null_flag, oid_arg, trigger_depth};
 use super::synced::{Lock, Synced, as_keeper};
 use crate::error::{Error, Kind, Result};
 use crate::sync::wording::SYNCED_AT;

@@ -117,7 +117,7 @@ impl Names {
         let (target, source, key, columns) = (&self.target, &self.source, quote(&self.key), self.list(""));
         let rows = match look {
             true => format!(
-                "WITH page AS MATERIALIZED (SELECT * FROM {source}) SELECT {}, $1 FROM page p \
+                "WITH page AS MATERIALIZED (SELECT {columns} FROM {source}) SELECT {}, $1 FROM page p \
                  WHERE NOT EXISTS (SELECT FROM {target} t WHERE t.{key} = p.{key})",
                 self.list("p."),
             ),
