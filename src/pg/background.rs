@@ -115,6 +115,9 @@ unsafe extern "C-unwind" {
 
     /// Likewise.
     fn SignalHandlerForConfigReload(signal: c_int);
+
+    /// The bindings leave it out.
+    fn PostmasterIsAliveInternal() -> bool;
 }
 
 /// Makes the process one that can be ended, told to read its configuration anew, and asked for.
@@ -131,7 +134,7 @@ pub fn serve_signals() {
     // Whoever never comes to wait does not hear of it otherwise, and would keep the server from starting again.
     // SAFETY: looks whether the postmaster's end of a pipe is open; leaves the process.
     unsafe {
-        if !pg_sys::PostmasterIsAliveInternal() {
+        if !PostmasterIsAliveInternal() {
             pg_sys::proc_exit(1);
         }
     }
