@@ -300,6 +300,30 @@ fn a_share_of_the_quota_stretches_the_interval_and_the_status_says_so() {
 }
 
 #[test]
+fn tables_of_one_server_share_the_quota_among_them() {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let mut session = world.connect();
+    session.run("CREATE SCHEMA crm");
+    // 30 requests a day, of which a quarter may come at once.
+    for table in ["one", "two", "three", "four"] {
+        session.run(&format!(
+            r#"SELECT sequin.start_sync('salesforce.contact', 'crm.{table}', every => '100 ms', options => '{{"quota_share": 0.000002}}')"#
+        ));
+    }
+    for table in ["one", "two", "three", "four"] {
+        world.await_current(&mut session, &format!("crm.{table}"));
+    }
+    world.sandbox.clear_requests();
+    thread::sleep(Duration::from_secs(3));
+    let sent = world.requests().len();
+    assert!(
+        sent <= 12,
+        "{sent} requests in 3 s: {:?}",
+        session.rows("SELECT target, requests, note FROM sequin.sync_status")
+    );
+}
+
+#[test]
 fn the_status_tells_what_is_being_done() {
     let (world, mut session) = small("300 ms");
     let columns = session.column("SELECT attname FROM pg_attribute WHERE attrelid = 'sequin.sync_status'::regclass AND attnum > 0 ORDER BY attnum");

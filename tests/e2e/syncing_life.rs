@@ -292,6 +292,7 @@ fn settings_of_the_database_and_the_owner_do_not_keep_the_worker_from_its_work()
         "lock_timeout = 1",
         "default_transaction_isolation = serializable",
         "search_path = ''",
+        "default_transaction_read_only = on",
         "row_security = off",
         "DateStyle = 'SQL, DMY'",
         "IntervalStyle = sql_standard",

@@ -98,6 +98,25 @@ fn a_writer_held_and_then_rolled_back_leaves_what_the_api_has() {
 }
 
 #[test]
+fn a_prepared_transaction_is_refused_or_kept_as_any_other() {
+    let (world, mut session) = world("100 ms");
+    let mut writer = world.connect();
+    let id = world.sandbox.id("Contact", 1);
+    let name = format!("'{}'", world.name);
+    writer.run(&format!("BEGIN; UPDATE crm.contact SET title = 'Prepared' WHERE id = '{id}'"));
+    match writer.try_rows(&format!("PREPARE TRANSACTION {name}")) {
+        Ok(_) => {
+            thread::sleep(Duration::from_millis(500));
+            session.run(&format!("COMMIT PREPARED {name}"));
+        }
+        Err(failure) => assert_eq!(failure.code, "0A000", "{failure:#?}"),
+    }
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{id}'"), "Prepared");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    no_error(&world, &mut session);
+}
+
+#[test]
 fn a_page_read_before_a_delete_and_kept_after_it_does_not_bring_the_record_back() {
     let (world, mut session, proxy) = behind_proxy("100 ms");
     let (victim, other) = (world.sandbox.id("Contact", 3), world.sandbox.id("Contact", 4));

@@ -349,6 +349,14 @@ impl Play<'_> {
             self.kills.load(Ordering::Relaxed),
             self.crashes.load(Ordering::Relaxed)
         );
+        let sure = self
+            .fates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .filter(|fate| **fate != Fate::Unknown)
+            .count();
+        println!("{sure} records of known fate");
         self.world.await_equal(&mut session, "Contact", "crm.contact");
         self.world.await_current(&mut session, "crm.contact");
         let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
