@@ -99,7 +99,6 @@ pub fn leave_worker(database: Oid) -> bool {
     let mut registry = REGISTRY.exclusive();
     let Some(entry) = registry.entry(database) else { return true };
     if entry.wanted {
-        entry.wanted = false;
         return false;
     }
     entry.worker = 0;

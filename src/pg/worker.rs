@@ -57,6 +57,8 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
     set(c"lock_timeout", c"300ms");
     set(c"statement_timeout", c"0");
     set(c"idle_in_transaction_session_timeout", c"0");
+    // What a database is set to for its users.
+    set(c"default_transaction_read_only", c"off");
     // Made for statements.
     set(c"sequin_fdw.max_requests", c"0");
     let mut worker = Worker { database, tables: Vec::new(), looked: None };
@@ -64,13 +66,18 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
         serve_signals();
         if worker.must_look() {
             match transaction(list) {
-                Ok(Some(listed)) => worker.take_in(listed),
-                Ok(None) => worker.tables.clear(),
-                Err(failure) => pgrx::log!("sequin_fdw worker of \"{}\": {}", database_name_of(), failure.text),
+                Ok(listed) => {
+                    worker.take_in(listed.unwrap_or_default());
+                    worker.looked = Some(Instant::now());
+                }
+                // Somebody changes the extension, say.
+                Err(failure) => {
+                    pgrx::log!("sequin_fdw worker of \"{}\": {}", database_name_of(), failure.text);
+                    worker.looked = None;
+                }
             }
-            worker.looked = Some(Instant::now());
         }
-        if worker.tables.is_empty() && registry::leave_worker(database) {
+        if worker.looked.is_some() && worker.tables.is_empty() && registry::leave_worker(database) {
             return;
         }
         for table in &mut worker.tables {
@@ -195,7 +202,7 @@ impl Worker {
     /// Sleeps until something has come, is due, or is asked for.
     fn sleep(&self) {
         let next = self.tables.iter().filter_map(Followed::next_turn).min();
-        let look = self.looked.map_or(Duration::ZERO, |looked| LOOK.saturating_sub(looked.elapsed()));
+        let look = self.looked.map_or(AFTER_LOCK, |looked| LOOK.saturating_sub(looked.elapsed()));
         let pause = next.map_or(look, |next| look.min(next.saturating_duration_since(Instant::now())));
         match wait::io() {
             Ok(io) => wait::pause(&io, pause),

@@ -351,3 +351,48 @@ fn the_status_tells_what_is_being_done() {
     world.upstream().update("Contact", &world.sandbox.id("Contact", 1), json!({"Title": "x"}));
     world.await_true(&mut session, &format!("SELECT last_change > '{before}' FROM sequin.sync_status"));
 }
+
+/// The object as a table that was made before its fields changed has it: one is missing, one is of another type, one is
+/// gone by now.
+fn drifted(options: &str) -> (World, Session) {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let mut session = world.connect();
+    session.run("ALTER FOREIGN TABLE salesforce.contact DROP COLUMN phone");
+    session.run("ALTER FOREIGN TABLE salesforce.contact ALTER COLUMN erp_key__c OPTIONS (SET type 'int')");
+    session.run("CREATE SCHEMA IF NOT EXISTS crm");
+    session.run(&format!(
+        "SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '300 milliseconds', options => '{options}')"
+    ));
+    world.await_current(&mut session, "crm.contact");
+    session.run("ALTER TABLE crm.contact ADD COLUMN bogus text");
+    session
+        .run("ALTER FOREIGN TABLE salesforce.contact ADD COLUMN bogus text OPTIONS (field 'Nope__c', capabilities '')");
+    (world, session)
+}
+
+#[test]
+fn fields_that_have_changed_are_told_of_in_the_status() {
+    let (world, mut session) = drifted("{}");
+    let note = "the API has new fields: Phone; fields that are gone: Nope__c; fields of another type: ERP_Key__c";
+    world.await_value(&mut session, "SELECT note FROM sequin.sync_status", note);
+    let error = session.value("SELECT state || ' ' || last_error FROM sequin.sync_status");
+    assert!(error.starts_with("failing ") && error.contains("Nope__c"), "{error}");
+}
+
+#[test]
+fn fields_that_have_changed_are_followed_if_the_options_say_so() {
+    let (world, mut session) = drifted(r#"{"follow_schema": true}"#);
+    let known =
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = 'salesforce.contact'::regclass AND attname = 'bogus'";
+    world.await_value(&mut session, known, "0");
+    // What the new column holds was read anew, and what is gone keeps what it had.
+    let phones = world.records("Contact").iter().filter(|record| record["Phone"].is_some()).count();
+    world.await_value(&mut session, "SELECT count(phone) FROM crm.contact", &phones.to_string());
+    world.await_value(&mut session, "SELECT state FROM sequin.sync_status", "current");
+    let columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'crm.contact'::regclass AND attname IN ('bogus', 'erp_key__c')";
+    assert_eq!(session.value(columns), "2");
+    // And it goes on.
+    let id = world.sandbox.id("Contact", 3);
+    world.upstream().update("Contact", &id, json!({"Phone": "+44 20"}));
+    world.await_value(&mut session, &format!("SELECT phone FROM crm.contact WHERE id = '{id}'"), "+44 20");
+}

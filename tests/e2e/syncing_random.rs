@@ -43,7 +43,7 @@ struct Play<'a> {
 #[test]
 fn whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end() {
     let minutes = std::env::var("SEQUIN_SYNC_MINUTES").ok().and_then(|text| text.parse::<f64>().ok());
-    let time = minutes.map_or(Duration::from_secs(30), |minutes| Duration::from_secs_f64(minutes * 60.0));
+    let time = minutes.map_or(Duration::from_secs(120), |minutes| Duration::from_secs_f64(minutes * 60.0));
     let seed = std::env::var("SEQUIN_SYNC_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let cluster = Cluster::private(&[("synchronous_commit", "on")]);
     let world =
