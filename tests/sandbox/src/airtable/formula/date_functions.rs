@@ -82,7 +82,9 @@ pub fn add<'a>(scope: &Scope<'a>, arguments: &'a [Expr]) -> Val<'a> {
     let sum = || {
         let Some(it) = moment(scope, arguments, 0)? else { return Some(Val::Blank) };
         let count = scope.arg(arguments, 1)?.number()?;
-        unit(scope, arguments, 2, Unit::Days)?.add(it, count as i64).map(Val::Moment)
+        let sum = unit(scope, arguments, 2, Unit::Days)?.add(it, count as i64)?;
+        // No year has five digits.
+        (0..10_000).contains(&civil(sum.div_euclid(DAY) as i32).0).then_some(Val::Moment(sum))
     };
     sum().unwrap_or(Val::Error)
 }
