@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result, nearest};
 use crate::schema::{Capabilities, Operations, Reference};
 
 /// The connectors that a server can name.
-pub const CONNECTORS: &[&str] = &["salesforce"];
+pub const CONNECTORS: &[&str] = &["airtable", "salesforce"];
 
 /// What an option is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,14 +17,24 @@ pub trait Wording: Send {
     /// The request that makes these changes.
     fn request(&self, write: &Write, words: &[&str]) -> Request;
 
-    /// What the answer says of each change, in order. Errors: an answer that cannot be read.
-    fn read(&self, write: &Write, response: &Response) -> Result<Vec<Answer>>;
+    /// What the answer says of the changes of these records. Errors: an answer that cannot be read.
+    fn read(&self, write: &Write, response: &Response, keys: &[&str]) -> Result<Reading>;
 
     /// The request that tells which of these records are there.
     fn look(&self, write: &Write, keys: &[&str]) -> Request;
 
     /// What that tells, in order.
-    fn seen(&self, response: &Response) -> Result<Vec<bool>>;
+    fn seen(&self, response: &Response, keys: &[&str]) -> Result<Vec<bool>>;
+}
+
+/// What an API says of a batch.
+pub enum Reading {
+    /// Of each change, in order.
+    Each(Vec<Answer>),
+    /// The whole batch is refused; which change it is for, nothing tells.
+    Refused(Error),
+    /// The same, and one of its records may not be there.
+    Missing(Error),
 }
 
 /// What an API says of one change.
@@ -75,6 +85,7 @@ pub fn batch(wording: impl Wording + 'static, write: Write, changes: &[Change], 
         words,
         outcomes,
         looking: Vec::new(),
+        missing: false,
         rounds: 0,
         busy: 0,
         unreadable: 0,
@@ -96,6 +107,8 @@ struct Batch<W> {
     outcomes: Vec<Option<Outcome>>,
     /// Which records are being looked for, and what they were refused for.
     looking: Vec<(usize, Error)>,
+    /// Whether what was refused is the whole batch: if one of its records is gone, the others are sent again.
+    missing: bool,
     rounds: u32,
     busy: u32,
     unreadable: u32,
@@ -120,19 +133,33 @@ impl<W: Wording> Machine for Batch<W> {
 
     fn next(&mut self, last: Option<Response>) -> Result<Step<Self::Out>> {
         match (self.state, last) {
-            (State::Sent, Some(response)) => match self.settle(&response) {
-                Ok(Some(wait)) => return Ok(Step::Sleep(wait)),
-                Ok(None) => {}
-                Err(error) if error.kind() == Kind::OutcomeUnknown => return Err(error),
-                Err(error) => self.doubt(error)?,
-            },
+            (State::Sent, Some(response)) => {
+                match self.wording.read(&self.write, &response, &self.keys_of(self.pending())) {
+                    Ok(Reading::Each(answers)) => match self.settle(answers, &response) {
+                        Ok(Some(wait)) => return Ok(Step::Sleep(wait)),
+                        Ok(None) => {}
+                        Err(error) if error.kind() == Kind::OutcomeUnknown => return Err(error),
+                        Err(error) => self.doubt(error)?,
+                    },
+                    Ok(Reading::Refused(error)) => {
+                        self.repeated |= response.repeated;
+                        return Err(if self.repeated { Error::outcome_unknown(&error) } else { error });
+                    }
+                    Ok(Reading::Missing(error)) => {
+                        self.repeated |= response.repeated;
+                        self.missing = true;
+                        self.looking = self.pending().into_iter().map(|at| (at, error.clone())).collect();
+                    }
+                    Err(error) => self.doubt(error)?,
+                }
+            }
             (State::Looking, Some(response)) => self.seen(&response)?,
             (State::Over, _) => return Ok(Step::Done),
             _ => {}
         }
         if !self.looking.is_empty() {
             self.state = State::Looking;
-            let keys: Vec<_> = self.looking.iter().map(|(at, _)| &*self.keys[*at]).collect();
+            let keys = self.keys_of(self.looked_for());
             let look = self.wording.look(&self.write, &keys);
             return Ok(Step::Send(Request { in_doubt: self.repeated, ..look }));
         }
@@ -161,10 +188,17 @@ impl<W: Wording> Batch<W> {
         (0..self.outcomes.len()).filter(|at| self.outcomes[*at].is_none()).collect()
     }
 
+    fn looked_for(&self) -> Vec<usize> {
+        self.looking.iter().map(|(at, _)| *at).collect()
+    }
+
+    fn keys_of(&self, places: Vec<usize>) -> Vec<&str> {
+        places.into_iter().map(|at| &*self.keys[at]).collect()
+    }
+
     /// Takes in what an answer says; how long to wait if the rest is to be sent again later.
-    fn settle(&mut self, response: &Response) -> Result<Option<Duration>> {
+    fn settle(&mut self, mut answers: Vec<Answer>, response: &Response) -> Result<Option<Duration>> {
         let pending = self.pending();
-        let mut answers = self.wording.read(&self.write, response)?;
         if answers.len() != pending.len() {
             let message = format!("the API answered for {} records where {} were sent", answers.len(), pending.len());
             return Err(Error::new(Kind::Unreadable, message));
@@ -234,14 +268,27 @@ impl<W: Wording> Batch<W> {
     }
 
     fn seen(&mut self, response: &Response) -> Result<()> {
-        let found = self.wording.seen(response)?;
+        let found = self.wording.seen(response, &self.keys_of(self.looked_for()))?;
+        let missing = std::mem::take(&mut self.missing);
         let looking = std::mem::take(&mut self.looking);
         if found.len() != looking.len() {
             let message = format!("the API answered for {} records where {} were asked", found.len(), looking.len());
             return Err(Error::new(Kind::Unreadable, message));
         }
+        let all_gone = !found.contains(&true);
+        let some_gone = found.contains(&false);
         for ((at, error), found) in looking.into_iter().zip(found) {
-            self.outcomes[at] = Some(if found { Outcome::Refused(error) } else { Outcome::Gone });
+            self.outcomes[at] = match found {
+                // What was done without an answer finds nothing when it is done again.
+                false if missing && all_gone && self.repeated && self.write.op == Op::Delete => {
+                    Some(Outcome::Written(Written { key: self.keys[at].clone(), created: None }))
+                }
+                false => Some(Outcome::Gone),
+                true if missing && some_gone => None,
+                // All are there: nothing tells for which of them it is.
+                true if missing => return Err(if self.repeated { Error::outcome_unknown(&error) } else { error }),
+                true => Some(Outcome::Refused(error)),
+            };
         }
         self.give_up_if_refused();
         self.refusal_in_doubt().map_or(Ok(()), Err)

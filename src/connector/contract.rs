@@ -28,6 +28,11 @@ pub trait Connector: Send + Sync {
     /// One object with all its fields. HV00R if there is no such object.
     fn describe(&self, object: &str) -> Job<Object>;
 
+    /// Several of them, in any order.
+    fn describe_all(&self, objects: &[String]) -> Vec<Job<Object>> {
+        objects.iter().map(|object| self.describe(object)).collect()
+    }
+
     /// About how many records objects have, where the API tells.
     fn counts(&self, objects: &[String]) -> Option<Job<Vec<(String, u64)>>>;
 
@@ -54,6 +59,10 @@ pub trait Connector: Send + Sync {
     /// What has changed since a position, and in the time of `look_back` before it: what others did then may have
     /// come to be seen later. Without a position nothing but the position of now.
     fn changes(&self, followed: &Followed, position: Option<&Json>, look_back: Duration) -> Result<Job<Delta>>;
+
+    /// Whether a read that is under way is the same whatever is written meanwhile; else everything is read before
+    /// anything is written.
+    fn stable_paging(&self) -> bool;
 
     /// How many changes one request takes.
     fn write_limits(&self, op: Op) -> WriteLimits;
@@ -83,8 +92,17 @@ pub trait Connector: Send + Sync {
 pub struct Listing {
     /// The API's own name.
     pub name: String,
+    /// What its users call it, where `name` is an id.
+    pub label: Option<String>,
     /// Whether an import that does not name it leaves it out.
     pub special: bool,
+}
+
+impl Listing {
+    /// What a table of it is named after.
+    pub fn title(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// What signing in brought.

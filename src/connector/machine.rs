@@ -74,6 +74,38 @@ where
     }
 }
 
+/// A machine of one request whose answer has several results.
+pub fn each<T: Send + 'static>(
+    request: Request,
+    read: impl FnOnce(Response) -> Result<Vec<T>> + Send + 'static,
+) -> Job<T> {
+    Box::new(Each { whole: once(request, read), results: VecDeque::new() })
+}
+
+struct Each<T> {
+    whole: Job<Vec<T>>,
+    results: VecDeque<T>,
+}
+
+impl<T: Send> Machine for Each<T> {
+    type Out = T;
+
+    fn next(&mut self, last: Option<Response>) -> Result<Step<T>> {
+        loop {
+            if let Some(result) = self.results.pop_front() {
+                return Ok(Step::Yield(result));
+            }
+            match self.whole.next(last.clone())? {
+                Step::Yield(results) if results.is_empty() => {}
+                Step::Yield(results) => self.results = results.into(),
+                Step::Send(request) | Step::SendAhead(request) => return Ok(Step::Send(request)),
+                Step::Sleep(time) => return Ok(Step::Sleep(time)),
+                Step::Done => return Ok(Step::Done),
+            }
+        }
+    }
+}
+
 /// A machine that has its results already.
 pub fn ready<T: Send + 'static>(results: impl IntoIterator<Item = T>) -> Job<T> {
     Box::new(Ready(results.into_iter().collect()))

@@ -65,7 +65,7 @@ impl Courier {
         loop {
             let failure = match self.attempt(request, &url, key, account).await {
                 Ok(response) => {
-                    return Ok(Response { repeated: *doubt, request: Some(label(request, &url)), ..response });
+                    return Ok(Response { repeated: *doubt, ..response });
                 }
                 Err(failure) => failure,
             };
@@ -98,6 +98,7 @@ impl Courier {
         self.tell(request, account, true);
         let token = key.map(|key| &key.access);
         let response = self.client.exchange(request, url, token, account).await?;
+        let response = Response { request: Some(label(request, url)), ..response };
         if let Some(usage) = self.connector.usage(&response) {
             account.note_usage(usage);
         }

@@ -167,6 +167,10 @@ fn reply(reply: Reply, mut stream: &TcpStream, log: &Log) -> bool {
 pub struct Toy;
 
 impl Connector for Toy {
+    fn stable_paging(&self) -> bool {
+        true
+    }
+
     fn title(&self) -> &'static str {
         "Toy"
     }

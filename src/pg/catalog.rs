@@ -172,6 +172,7 @@ impl Table {
 fn field(name: String, oid: pg_sys::Oid, options: &OptionMap) -> Result<Field> {
     Ok(Field {
         name: options.get("field").cloned().unwrap_or(name),
+        label: None,
         ty: datum::column_type(oid),
         remote_type: options.get("type").cloned().unwrap_or_default(),
         key: flag(options, "key"),

@@ -135,13 +135,16 @@ impl Direct {
         let limits = writer.limits;
         let mut seen = HashSet::new();
         let (mut batch, mut bytes, mut changed) = (Vec::new(), 0, 0);
+        // Those that wait until everything is read, where writing would move what is not read yet.
+        let mut waiting = Vec::new();
         loop {
             let record = self.scan.record(node).map_err(|error| writer.before(error))?;
             let ended = record.is_none();
+            let ahead = waiting.iter().map(Vec::len).sum::<usize>() + batch.len();
             if let Some(record) = record {
                 let Value::Text(key) = &record[self.key] else {
                     let error = Error::new(Kind::Unreadable, "the API sent a record without its key");
-                    return Err(writer.misfit(error, batch.len()));
+                    return Err(writer.misfit(error, ahead));
                 };
                 let todo = if !seen.insert(key.clone()) {
                     Todo::Again
@@ -151,23 +154,27 @@ impl Direct {
                     let set = self.set.iter_mut();
                     let before: Result<Vec<_>> =
                         node.for_this_row(|| set.map(|set| set.shown(&record[set.place])).collect());
-                    let before = before.map_err(|error| writer.misfit(error, batch.len()))?;
+                    let before = before.map_err(|error| writer.misfit(error, ahead))?;
                     let after = after.get_or_insert_with(|| self.values.iter().map(|value| node.cell(value)).collect());
                     let cells = before.into_iter().zip(after.iter()).enumerate();
                     let cells = cells.map(|(at, (before, after))| (at, before, after.clone()));
                     let same = |field: &Field, one: &Value, other: &Value| writer.same(field, one, other);
                     let change = writer.write.changed(key, cells, same);
                     change
-                        .map_err(|error| writer.misfit(error, batch.len()))?
+                        .map_err(|error| writer.misfit(error, ahead))?
                         .map_or(Todo::Nothing(key.clone()), Todo::Change)
                 };
                 bytes += todo.weight();
                 batch.push(todo);
             }
             if !batch.is_empty() && (ended || batch.len() >= limits.records || bytes >= limits.bytes) {
-                let answers = writer.send(std::mem::take(&mut batch))?;
-                changed += answers.iter().flatten().count() as u64;
+                waiting.push(std::mem::take(&mut batch));
                 bytes = 0;
+            }
+            if ended || writer.stable_paging() {
+                for batch in waiting.drain(..) {
+                    changed += writer.send(batch)?.iter().flatten().count() as u64;
+                }
             }
             if ended {
                 return Ok(changed);

@@ -73,8 +73,7 @@ fn commands(remote: &Remote, schema: &str, server: &str, wanted: Wanted, naming:
     let listed = remote.collect(vec![remote.connector.list(schema)?])?;
     let imports = choose(listed.into_iter().flatten().collect(), &wanted, naming)?;
     let names: Vec<_> = imports.iter().map(|import| import.object.clone()).collect();
-    let describe = names.iter().map(|name| remote.connector.describe(name)).collect();
-    let mut objects = remote.collect(describe)?;
+    let mut objects = remote.collect(remote.connector.describe_all(&names))?;
     for (name, rows) in counts(remote, &names)? {
         if let Some(object) = objects.iter_mut().find(|object| object.name == name) {
             object.estimated_rows = Some(rows);
@@ -104,13 +103,18 @@ fn counts(remote: &Remote, objects: &[String]) -> Result<Vec<(String, u64)>> {
     }
 }
 
+/// Whether an object is listed by the API's own name of it.
+fn names(listing: &Listing, listed: &HashSet<String>) -> bool {
+    listed.contains(&listing.name) || listed.contains(listing.title())
+}
+
 /// Gives each wanted object its table's name. A table listed by the API's own name keeps the listed one,
 /// since Postgres drops what it did not list.
 fn choose(listed: Vec<Listing>, wanted: &Wanted, naming: Naming) -> Result<Vec<Import>> {
     let mut unique = UniqueNames::default();
     // All objects claim their names, so that a name does not depend on what else is imported.
     let named: Vec<(String, Listing)> =
-        listed.into_iter().map(|one| (unique.claim(&naming.apply(&one.name)), one)).collect();
+        listed.into_iter().map(|one| (unique.claim(&naming.apply(one.title())), one)).collect();
     let import = |table: &str, listing: &Listing| Import { table: table.to_owned(), object: listing.name.clone() };
     match wanted {
         Wanted::All => Ok(named
@@ -120,24 +124,24 @@ fn choose(listed: Vec<Listing>, wanted: &Wanted, naming: Naming) -> Result<Vec<I
             .collect()),
         Wanted::Except(except) => Ok(named
             .iter()
-            .filter(|(table, listing)| !listing.special && !except.contains(table) && !except.contains(&listing.name))
+            .filter(|(table, listing)| !listing.special && !except.contains(table) && !names(listing, except))
             .map(|(table, listing)| import(table, listing))
             .collect()),
-        Wanted::Only(only) => only
-            .iter()
-            .map(|name| {
-                let found = named
-                    .iter()
-                    .find(|(table, _)| table == name)
-                    .or_else(|| named.iter().find(|(_, listing)| listing.name == *name));
-                found.map(|(_, listing)| import(name, listing)).ok_or_else(|| {
-                    let error = Error::new(Kind::UnknownObject, format!("there is no object for table \"{name}\""));
-                    match nearest(name, named.iter().map(|(table, _)| table.as_str())) {
-                        Some(meant) => error.hint(format!("Perhaps you meant \"{meant}\".")),
-                        None => error.hint("LIMIT TO takes table names (my_object__c) or the API's own names."),
-                    }
+        Wanted::Only(only) => {
+            only.iter()
+                .map(|name| {
+                    let found = named.iter().find(|(table, _)| table == name).or_else(|| {
+                        named.iter().find(|(_, listing)| listing.name == *name || listing.title() == *name)
+                    });
+                    found.map(|(_, listing)| import(name, listing)).ok_or_else(|| {
+                        let error = Error::new(Kind::UnknownObject, format!("there is no object for table \"{name}\""));
+                        match nearest(name, named.iter().map(|(table, _)| table.as_str())) {
+                            Some(meant) => error.hint(format!("Perhaps you meant \"{meant}\".")),
+                            None => error.hint("LIMIT TO takes table names (my_object__c) or the API's own names."),
+                        }
+                    })
                 })
-            })
-            .collect(),
+                .collect()
+        }
     }
 }

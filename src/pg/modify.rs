@@ -13,6 +13,7 @@ use super::datum::{Decoder, Encoder};
 use super::executor::Slot;
 use super::modify_plan::ModifyPlan;
 use super::write::{Now, Todo, Writer};
+use crate::connector;
 use crate::error::{Error, Kind, Result};
 use crate::http::meter::{Counts, Meter};
 use crate::query::change::{Change, Op, Write};
@@ -104,8 +105,12 @@ impl Modify {
         })
     }
 
-    /// Whether the statement, whose tables these are, reads the object that is written once more than it must.
-    pub fn is_read_elsewhere(&self, tables: &[pg_sys::Oid]) -> Result<bool> {
+    /// Whether everything has to be read before anything is written: the statement, whose tables these are, reads the
+    /// object that is written once more than it must, or writing moves what is not read yet.
+    pub fn reads_before(&self, tables: &[pg_sys::Oid]) -> Result<bool> {
+        if self.plan.op != Op::Insert && !connector::open(&catalog::server(self.table.server)?)?.stable_paging() {
+            return Ok(true);
+        }
         let mut others = tables.to_vec();
         if let Some(own) = others.iter().position(|table| *table == self.table.oid) {
             others.swap_remove(own);

@@ -99,7 +99,7 @@ unsafe extern "C-unwind" fn begin_foreign_modify(
     let plan: ModifyPlan = or_raise(unsafe { plan_text::from_list(private) });
     let batched = plan.batched;
     let modify = or_raise(begin(node, target, plan));
-    let whole = or_raise(modify.is_read_elsewhere(&node.tables()));
+    let whole = or_raise(modify.reads_before(&node.tables()));
     let modify = target.keep(node.state(), modify);
     if batched || whole {
         let modify = if batched { modify } else { ptr::null_mut() };

@@ -112,6 +112,11 @@ impl Writer {
         self.remote.connector.same(field, one, other)
     }
 
+    /// Whether a read that is under way is the same whatever is written meanwhile.
+    pub fn stable_paging(&self) -> bool {
+        self.remote.connector.stable_paging()
+    }
+
     /// The error of a row that cannot even be sent; `ahead` rows wait before it.
     pub fn misfit(&self, error: Error, ahead: usize) -> Error {
         self.place(error, ahead, None)

@@ -55,6 +55,7 @@ impl Grouping {
     pub fn cells(&self) -> Vec<Field> {
         let aggregate = |(at, aggregate): (usize, &Aggregate)| Field {
             name: Grouping::alias(at),
+            label: None,
             ty: aggregate.ty,
             remote_type: match (&aggregate.field, aggregate.function) {
                 (Some(field), Function::Min | Function::Max) => field.remote_type.clone(),

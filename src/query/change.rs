@@ -225,6 +225,7 @@ mod tests {
     fn write(op: Op) -> Write {
         let field = |name: &str, key, words| Field {
             name: name.to_owned(),
+            label: None,
             ty: Type::Text,
             remote_type: String::new(),
             key,

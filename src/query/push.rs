@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::predicate::Predicate;
+use super::predicate::{Operand, Predicate};
+use crate::schema::Field;
+use crate::value::Value;
 
 /// How well an API can say a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +52,63 @@ pub fn push(predicate: &Predicate, leaf: &impl Fn(&Predicate) -> Support) -> Opt
             support => Some(Pushed { predicate: predicate.clone(), support }),
         },
     }
+}
+
+/// Lists of at most this many items fit into a request together with others.
+pub const SHORT_LIST: usize = 100;
+
+/// Whether a list is, or may turn out, longer than [`SHORT_LIST`].
+pub fn may_be_long(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::In { list: Operand::Arg(_), .. } => true,
+        Predicate::In { list: Operand::Value(Value::List(items)), .. } => items.len() > SHORT_LIST,
+        _ => false,
+    }
+}
+
+/// The same of any list in a condition.
+pub fn has_long_list(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::And(parts) | Predicate::Or(parts) => parts.iter().any(has_long_list),
+        leaf => may_be_long(leaf),
+    }
+}
+
+/// What goes to an API of conditions that must all hold, and the field whose list is split over several requests.
+///
+/// Lists may not fit into one request. One list at the top is exact all the same: it is split. Every other long list is
+/// only a superset, so that it may be left out. `leaf`: what the API can say of a comparison; `splits`: whether requests
+/// for parts of a list of this field share no record; `takes`: whether there is room for one more condition.
+pub fn push_all(
+    clauses: &[Predicate],
+    leaf: &impl Fn(&Predicate) -> Support,
+    splits: impl Fn(&Field) -> bool,
+    mut takes: impl FnMut(&Predicate) -> bool,
+) -> (Vec<(Support, Predicate)>, Option<String>) {
+    let droppable = |predicate: &Predicate| match leaf(predicate) {
+        Support::Exact if may_be_long(predicate) => Support::Superset,
+        support => support,
+    };
+    let mut split = None;
+    let mut covers = Vec::with_capacity(clauses.len());
+    for clause in clauses {
+        if let Predicate::In { field, negated: false, .. } = clause
+            && split.is_none()
+            && splits(field)
+            && may_be_long(clause)
+            && leaf(clause) == Support::Exact
+        {
+            split = Some(field.name.clone());
+            covers.push((Support::Exact, clause.clone()));
+            continue;
+        }
+        let pushed = push(clause, &droppable).filter(|pushed| takes(&pushed.predicate));
+        covers.push(match pushed {
+            Some(pushed) => (pushed.support, pushed.predicate),
+            None => (Support::Unsupported, Predicate::True),
+        });
+    }
+    (covers, split)
 }
 
 fn combine(parts: Vec<Pushed>, whole: bool, join: impl FnOnce(Vec<Predicate>) -> Predicate) -> Option<Pushed> {

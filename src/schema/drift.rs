@@ -62,6 +62,7 @@ mod tests {
     fn object(fields: &[(&str, &str)]) -> Object {
         let field = |(name, remote_type): &(&str, &str)| Field {
             name: (*name).to_owned(),
+            label: None,
             ty: Type::Text,
             remote_type: (*remote_type).to_owned(),
             key: false,

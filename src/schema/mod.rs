@@ -25,6 +25,8 @@ pub struct Object {
 pub struct Field {
     /// The API's own name or id.
     pub name: String,
+    /// What the API's users call it, where `name` is an id. Known only as long as the API is being asked.
+    pub label: Option<String>,
     /// What a cell of this field is here.
     pub ty: Type,
     /// The API's own type. Empty in a hand-written table that leaves it out.
@@ -32,6 +34,13 @@ pub struct Field {
     pub key: bool,
     pub references: Option<Reference>,
     pub capabilities: Capabilities,
+}
+
+impl Field {
+    /// What a column that shows it is named after.
+    pub fn title(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// Where a reference leads.

@@ -59,10 +59,20 @@ pub fn snake_case(name: &str) -> String {
 #[derive(Default)]
 pub struct UniqueNames(HashSet<String>);
 
+/// What every table of Postgres has already.
+/// <https://www.postgresql.org/docs/current/ddl-system-columns.html>
+const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+
 impl UniqueNames {
+    /// For the columns of one table.
+    pub fn of_columns() -> Self {
+        UniqueNames(SYSTEM_COLUMNS.map(str::to_owned).into())
+    }
+
     /// The name itself if it is free; else with `_` appended as often as it takes.
     pub fn claim(&mut self, name: &str) -> String {
-        let mut suffix = String::new();
+        // An API may let a name be blank; Postgres does not.
+        let (name, mut suffix) = (if name.is_empty() { "_" } else { name }, String::new());
         loop {
             let candidate = format!("{}{suffix}", cut(name, MAX_BYTES - suffix.len()));
             if self.0.insert(candidate.clone()) {

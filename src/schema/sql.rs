@@ -8,9 +8,9 @@ use crate::value::Type;
 
 /// The command that makes a foreign table of an object.
 pub fn create_table(table: &str, object: &Object, server: &str, naming: Naming) -> String {
-    let mut unique = UniqueNames::default();
+    let mut unique = UniqueNames::of_columns();
     let columns: Vec<_> =
-        object.fields.iter().map(|field| column(&unique.claim(&naming.apply(&field.name)), field)).collect();
+        object.fields.iter().map(|field| column(&unique.claim(&naming.apply(field.title())), field)).collect();
     let mut options = vec![("object", object.name.clone())];
     options.push(("operations", object.operations.format()));
     if let Some(rows) = object.estimated_rows {
@@ -52,6 +52,7 @@ pub fn sql_type(ty: Type, remote_type: &str) -> &'static str {
     match ty {
         Type::Bool => "boolean",
         Type::Int if remote_type == "int" => "integer",
+        Type::Int if remote_type == "rating" => "smallint",
         Type::Int => "bigint",
         Type::Float => "double precision",
         Type::Decimal => "numeric",

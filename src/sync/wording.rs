@@ -253,13 +253,13 @@ impl Names {
         };
         let native = columns.iter().all(|(name, field)| *name == field.name);
         let naming = if native { Naming::ApiNative } else { Naming::SnakeCase };
-        let mut unique = UniqueNames::default();
+        let mut unique = UniqueNames::of_columns();
         for (name, _) in columns {
             unique.claim(name);
         }
         let mut commands = Vec::new();
         for field in &drift.added {
-            let name = unique.claim(&naming.apply(&field.name));
+            let name = unique.claim(&naming.apply(field.title()));
             let ty = sql_type(field.ty, &field.remote_type);
             commands.push(format!("ALTER FOREIGN TABLE {source} ADD COLUMN {}", column(&name, field)));
             commands.push(format!("ALTER TABLE {target} ADD COLUMN IF NOT EXISTS {} {ty}", quote(&name)));
@@ -327,6 +327,7 @@ mod tests {
         use crate::value::Type;
         let field = |name: &str, ty| Field {
             name: name.to_owned(),
+            label: None,
             ty,
             remote_type: "string".to_owned(),
             key: false,

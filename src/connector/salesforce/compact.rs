@@ -300,7 +300,7 @@ impl<'a> Reader<'a> {
     /// Reads a value of any form, of which nothing has been read yet.
     #[cold]
     fn odd(&mut self, field: &Field, table: &mut Table) -> Option<()> {
-        let value = decode::cell(field, self.raw()?).ok()?;
+        let value = decode::read_cell(field, self.raw()?).ok()?;
         let cell = Cell::of(value, &mut table.values);
         table.cells.push(cell);
         Some(())

@@ -11,12 +11,12 @@ use serde::Deserializer as _;
 use serde::de::{self, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::errors::{excerpt, unreadable};
-use crate::error::{Error, Kind, Result};
-use crate::number::Number;
+use super::errors::{TITLE, unreadable};
+use crate::connector::cell;
+use crate::error::{Error, Result};
 use crate::query::page::{Record as Cells, Table};
 use crate::schema::Field;
-use crate::value::{Type, Value, parse_date, parse_instant, parse_time};
+use crate::value::{Type, Value};
 
 /// One answer to a query.
 #[derive(Debug)]
@@ -254,7 +254,7 @@ impl<'de> Visitor<'de> for Level<'_, '_> {
             expected = at + 1;
             let mut column = Some(at);
             while let Some(at) = column {
-                self.cells[at] = cell(&fields[at], raw).map_err(|error| {
+                self.cells[at] = read_cell(&fields[at], raw).map_err(|error| {
                     ours.borrow_mut().get_or_insert(error);
                     A::Error::custom("a cell cannot be read")
                 })?;
@@ -321,7 +321,7 @@ impl Visitor<'_> for FieldKey<'_, '_> {
 }
 
 /// One cell, from its JSON text.
-pub fn cell(field: &Field, raw: &str) -> Result<Value> {
+pub fn read_cell(field: &Field, raw: &str) -> Result<Value> {
     let raw = match raw {
         // A checkbox is never null.
         "null" if field.remote_type == "boolean" => "false",
@@ -329,7 +329,7 @@ pub fn cell(field: &Field, raw: &str) -> Result<Value> {
         raw => raw,
     };
     match field.ty {
-        Type::Text => match string(field, raw)? {
+        Type::Text => match cell::string(TITLE, field, raw)? {
             Some(text) => Ok(Value::Text(text)),
             None if sends_text(field) => {
                 let wanted = format!("text in the field {}", field.name);
@@ -337,29 +337,11 @@ pub fn cell(field: &Field, raw: &str) -> Result<Value> {
             }
             None => Ok(Value::Text(raw.into())),
         },
-        Type::Bool => match raw {
-            "true" => Ok(Value::Bool(true)),
-            "false" => Ok(Value::Bool(false)),
-            _ => Err(malformed(field, raw, "true or false")),
-        },
-        Type::Int => integer(field, raw),
-        Type::Decimal if is_number(raw) => Ok(Value::Decimal(raw.into())),
-        Type::Decimal => Err(malformed(field, raw, "a number")),
-        Type::Float => match raw.parse::<f64>() {
-            Ok(float) if is_number(raw) && float.is_finite() => Ok(Value::Float(float)),
-            Ok(_) if is_number(raw) => Err(of(field, Kind::OutOfRange, raw, "a floating-point number")),
-            _ => Err(malformed(field, raw, "a number")),
-        },
-        Type::Date => scalar(field, raw, "a date", parse_date).map(Value::Date),
-        Type::Time => scalar(field, raw, "a time of day", parse_time).map(Value::Time),
-        Type::Instant => scalar(field, raw, "a point in time", parse_instant).map(Value::Instant),
-        Type::Json if holds_nul(raw) => Err(not_storable(field)),
-        Type::Json => Ok(Value::Json(raw.into())),
-        Type::TextList => match string(field, raw)? {
+        Type::TextList => match cell::string(TITLE, field, raw)? {
             Some(text) => Ok(Value::List(text.split(';').map(Value::text).collect())),
-            None => Err(malformed(field, raw, "a multi-select picklist")),
+            None => Err(cell::malformed(TITLE, field, raw, "a multi-select picklist")),
         },
-        Type::Bytes => Err(malformed(field, raw, "binary data: Salesforce sends its URL, as text")),
+        _ => cell::scalar(TITLE, field, raw),
     }
 }
 
@@ -378,71 +360,4 @@ fn sends_text(field: &Field) -> bool {
             | "phone"
             | "url"
     )
-}
-
-/// The text of a JSON string; `None` if it is no string.
-fn string(field: &Field, raw: &str) -> Result<Option<Box<str>>> {
-    let Some(inner) = quoted(raw) else { return Ok(None) };
-    if !inner.contains('\\') {
-        return Ok(Some(inner.into()));
-    }
-    let text: Box<str> = serde_json::from_str(raw)
-        .map_err(|_| malformed(field, raw, "text: half of a surrogate pair is no character"))?;
-    if text.contains('\0') { Err(not_storable(field)) } else { Ok(Some(text)) }
-}
-
-fn quoted(raw: &str) -> Option<&str> {
-    raw.strip_prefix('"')?.strip_suffix('"')
-}
-
-/// Whether a JSON value is a number. It is valid JSON, so its first byte decides.
-fn is_number(raw: &str) -> bool {
-    raw.starts_with(|first: char| first == '-' || first.is_ascii_digit())
-}
-
-/// A value that JSON writes as a string and that needs no escapes.
-fn scalar<T>(field: &Field, raw: &str, what: &str, parse: impl Fn(&str) -> Result<T>) -> Result<T> {
-    quoted(raw).and_then(|text| parse(text).ok()).ok_or_else(|| malformed(field, raw, what))
-}
-
-/// `5`, and `5.0` or `1.0E2` too.
-fn integer(field: &Field, raw: &str) -> Result<Value> {
-    if let Ok(int) = raw.parse() {
-        return Ok(Value::Int(int));
-    }
-    let number = Number::parse(raw).ok_or_else(|| malformed(field, raw, "a whole number"))?;
-    match number.floor(0) {
-        (floor, true) => floor
-            .integer()
-            .and_then(|int| i64::try_from(int).ok())
-            .map(Value::Int)
-            .ok_or_else(|| of(field, Kind::OutOfRange, raw, "a whole number of 64 bits")),
-        _ => Err(malformed(field, raw, "a whole number")),
-    }
-}
-
-/// Whether JSON holds an escaped NUL, which `jsonb` cannot.
-fn holds_nul(raw: &str) -> bool {
-    raw.match_indices("\\u0000").any(|(at, _)| {
-        // The backslash counts only if it is not escaped itself.
-        raw[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 0
-    })
-}
-
-fn malformed(field: &Field, raw: &str, what: &str) -> Error {
-    of(field, Kind::Malformed, raw, what)
-}
-
-fn of(field: &Field, kind: Kind, raw: &str, what: &str) -> Error {
-    Error::new(kind, format!("field {} holds {}, which is not {what}", field.name, excerpt(raw.as_bytes(), 100)))
-        .column(&field.name)
-        .hint("Give the column the type that the field has in Salesforce: IMPORT FOREIGN SCHEMA does.")
-}
-
-fn not_storable(field: &Field) -> Error {
-    Error::new(
-        Kind::NotStorable,
-        format!("field {} holds the character U+0000, which Postgres cannot store", field.name),
-    )
-    .column(&field.name)
 }

@@ -83,7 +83,7 @@ pub fn list(salesforce: &Salesforce, schema: &str) -> Result<Job<Vec<Listing>>> 
             .into_iter()
             .filter(|object| object.queryable && !object.deprecated_and_hidden)
             .filter(|object| !object.name.ends_with("ChangeEvent"))
-            .map(|object| Listing { special: SPECIAL.contains(&object.name.as_str()), name: object.name })
+            .map(|object| Listing { special: SPECIAL.contains(&object.name.as_str()), name: object.name, label: None })
             .collect())
     }))
 }
@@ -165,6 +165,7 @@ impl DescribedField {
                 case: self.case_sensitive,
             },
             name: self.name,
+            label: None,
             remote_type: self.remote_type,
         }
     }

@@ -1,16 +1,17 @@
 //! What Salesforce's answers mean.
 //! <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/errorcodes.htm>
 
-use std::time::Duration;
-
-use chrono::DateTime;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
+use crate::connector::answer::{self, excerpt, one_line, retry_after};
 use crate::connector::contract::{Usage, Verdict};
 use crate::connector::oauth;
 use crate::connector::wire::Response;
 use crate::error::{Error, Kind};
+
+/// The API, as users write its name.
+pub const TITLE: &str = "Salesforce";
 
 /// One error as the API words it. Lists of records call the code `statusCode`.
 #[derive(Debug, Default, Deserialize)]
@@ -313,58 +314,15 @@ fn what_matters(message: &str) -> String {
     one_line(line)
 }
 
-/// At most 1 KB of text, control characters escaped.
-fn one_line(text: &str) -> String {
-    excerpt(text.as_bytes(), 1_000)
-}
-
 /// The same, but lines stay lines.
 fn excerpt_lines(text: &str) -> String {
     let cut = &text[..text.floor_char_boundary(1_000)];
     cut.lines().map(one_line).collect::<Vec<_>>().join("\n")
 }
 
-/// The beginning of something unexpected, fit to be shown.
-pub fn excerpt(bytes: &[u8], most: usize) -> String {
-    let cut = &bytes[..bytes.len().min(most)];
-    let mut text = String::with_capacity(cut.len());
-    for letter in String::from_utf8_lossy(cut).chars() {
-        if letter.is_control() {
-            text.extend(letter.escape_default());
-        } else {
-            text.push(letter);
-        }
-    }
-    if cut.len() < bytes.len() {
-        text.push('…');
-    }
-    text
-}
-
 /// An answer that is not what the API promises to send.
 pub fn unreadable(wanted: &str, wrong: &str, body: &[u8]) -> Error {
-    let error = Error::new(
-        Kind::Unreadable,
-        format!("Salesforce sent something else than {wanted}: {}", excerpt(wrong.as_bytes(), 300)),
-    )
-    .hint("Try again; if it stays, base_url is not Salesforce's, or something on the way changes its answers.");
-    if body.is_empty() {
-        error.detail("The answer was empty.")
-    } else {
-        error.detail(format!("The answer begins: {}", excerpt(body, 200)))
-    }
-}
-
-/// `Retry-After`, in seconds or as a date, which counts from the answer's own.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let header = |name: &str| response.headers.get(name)?.to_str().ok();
-    let after = header("retry-after")?.trim();
-    if let Ok(seconds) = after.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until = DateTime::parse_from_rfc2822(after).ok()?;
-    let from = DateTime::parse_from_rfc2822(header("date")?).ok()?;
-    Some((until - from).to_std().unwrap_or_default())
+    answer::unreadable(TITLE, wanted, wrong, body)
 }
 
 /// `Sforce-Limit-Info: api-usage=10018/100000`, perhaps with the usage of the app beside it.

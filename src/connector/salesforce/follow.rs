@@ -156,7 +156,8 @@ fn key(followed: &Followed) -> Result<(usize, Field)> {
 }
 
 fn system(name: String, ty: Type, remote_type: &str) -> Field {
-    Field { name, ty, remote_type: remote_type.to_owned(), key: false, references: None, capabilities: usable() }
+    let remote_type = remote_type.to_owned();
+    Field { name, label: None, ty, remote_type, key: false, references: None, capabilities: usable() }
 }
 
 /// What all records' own fields can.

@@ -7,6 +7,7 @@
 use std::fmt::Write;
 
 use super::family::Family;
+use crate::connector::encode::DAY_MICROS;
 use crate::error::{Error, Kind, Result};
 use crate::number::Number;
 use crate::query::pattern::{Glyph, Pattern};
@@ -39,7 +40,6 @@ const MAX_MAGNITUDE: i64 = 18;
 /// 1700-01-01 and 4000-12-31, the ends of the API's calendar, in days since 1970-01-01.
 pub const FIRST_DAY: i32 = -98_615;
 pub const LAST_DAY: i32 = 741_807;
-pub const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The wording of a value for comparison with a field.
 ///

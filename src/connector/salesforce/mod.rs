@@ -88,6 +88,10 @@ impl Connector for Salesforce {
         follow::changes(self, followed, position, look_back)
     }
 
+    fn stable_paging(&self) -> bool {
+        true
+    }
+
     fn write_limits(&self, _op: Op) -> WriteLimits {
         write::LIMITS
     }
@@ -97,7 +101,7 @@ impl Connector for Salesforce {
     }
 
     fn same(&self, field: &Field, one: &Value, other: &Value) -> bool {
-        encode::same(field, one, other)
+        encode::RULES.same(field, one, other)
     }
 
     fn explain(&self, read: &Read) -> String {

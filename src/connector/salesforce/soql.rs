@@ -239,6 +239,7 @@ pub fn as_field(it: &Aggregate) -> Field {
     };
     Field {
         name: aggregate(it),
+        label: None,
         ty: it.ty,
         remote_type: remote_type.to_owned(),
         key: false,

@@ -9,9 +9,7 @@ use std::collections::HashSet;
 
 use super::soql::{Condition, List, encoded_len};
 use crate::error::{Error, Kind, Result};
-
-/// Lists of at most this many items fit into a request together with others.
-pub const SHORT_LIST: usize = 100;
+use crate::query::push::SHORT_LIST;
 
 /// Bytes of path and query; the rest of the 16,384 is for the host.
 pub const MAX_QUERY: usize = 16_000;

@@ -5,11 +5,11 @@ use serde_json::json;
 use super::family::{Family, family};
 use super::literal::literal;
 use super::soql::{self, encoded_len};
-use super::split::{MAX_QUERY, SHORT_LIST, may_be_left_out};
+use super::split::{MAX_QUERY, may_be_left_out};
 use crate::query::ask::{Access, Aggregate, Ask, Function, Grouping};
 use crate::query::pattern::Case;
 use crate::query::predicate::{Comparison, Operand, Predicate};
-use crate::query::push::{Support, push};
+use crate::query::push::{Support, has_long_list, push, push_all};
 use crate::schema::{Field, Object};
 use crate::value::{Type, Value};
 
@@ -84,47 +84,16 @@ fn fits(field: &Field, family: Family, operand: &Operand) -> bool {
     }
 }
 
-/// Whether a list is, or may turn out, longer than [`SHORT_LIST`].
-fn may_be_long(predicate: &Predicate) -> bool {
-    match predicate {
-        Predicate::In { list: Operand::Arg(_), .. } => true,
-        Predicate::In { list: Operand::Value(Value::List(items)), .. } => items.len() > SHORT_LIST,
-        _ => false,
-    }
-}
-
 /// The one way to read an object: a SOQL query.
 ///
-/// A query must fit into a URI, and lists may not fit. One list at the top is exact all the same: it is split
-/// over several queries. Every other long list is only a superset, so that [`super::split`] may leave it out.
+/// A query must fit into a URI, and lists may not fit: [`super::split`] leaves out or splits what [`push_all`] said may be.
 /// [`Access::wire`] says which is which.
 pub fn access(object: &Object, ask: &Ask, page_rows: u32) -> Access {
     let leaf = |predicate: &Predicate| leaf(object, predicate);
-    let droppable = |predicate: &Predicate| match leaf(predicate) {
-        Support::Exact if may_be_long(predicate) => Support::Superset,
-        support => support,
-    };
     // Half of the query at most, and never the rest of it: the path, a list and parameters need some.
     let select = encoded_len(&soql::select_list(&ask.fields));
     let mut room = MAX_QUERY.saturating_sub(select + 2_000).min(MAX_QUERY / 2);
-    let mut split = None;
-    let mut covers = Vec::with_capacity(ask.clauses.len());
-    for clause in &ask.clauses {
-        if let Predicate::In { field, negated: false, .. } = clause
-            && split.is_none()
-            && may_be_long(clause)
-            && leaf(clause) == Support::Exact
-        {
-            split = Some(field.name.clone());
-            covers.push((Support::Exact, clause.clone()));
-            continue;
-        }
-        let pushed = push(clause, &droppable).filter(|pushed| takes(&mut room, &pushed.predicate));
-        covers.push(match pushed {
-            Some(pushed) => (pushed.support, pushed.predicate),
-            None => (Support::Unsupported, Predicate::True),
-        });
-    }
+    let (covers, split) = push_all(&ask.clauses, &leaf, |_| true, |pushed| takes(&mut room, pushed));
     // What may be split over several queries has neither limit nor order.
     let one = !ask.clauses.iter().any(has_long_list);
     let order = one && ask.order.len() <= MAX_SORT_KEYS && ask.order.iter().all(|key| sorts(object, &key.field));
@@ -208,12 +177,5 @@ fn takes(room: &mut usize, predicate: &Predicate) -> bool {
             true
         }
         None => false,
-    }
-}
-
-fn has_long_list(predicate: &Predicate) -> bool {
-    match predicate {
-        Predicate::And(parts) | Predicate::Or(parts) => parts.iter().any(has_long_list),
-        leaf => may_be_long(leaf),
     }
 }

@@ -6,9 +6,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::api::Salesforce;
+use super::encode::RULES;
 use super::errors::{ApiError, refusal, unreadable};
-use super::{decode, encode, soql};
-use crate::connector::batch::{Answer, Wording, batch};
+use super::{decode, soql};
+use crate::connector::batch::{Answer, Reading, Wording, batch};
+use crate::connector::encode::quote;
 use crate::connector::machine::{Job, once};
 use crate::connector::wire::{Effect, Request, Response, query, segment};
 use crate::error::{Error, Result};
@@ -31,7 +33,7 @@ pub fn job(salesforce: &Salesforce, write: &Write, changes: &[Change]) -> Result
     soql::check_names(&write.object, &write.fields)?;
     let name = |field: &Field| {
         let mut name = String::from(",");
-        encode::quote(&mut name, &field.name);
+        quote(&mut name, &field.name);
         name + ":"
     };
     let collections = Collections {
@@ -91,11 +93,11 @@ impl Wording for Collections {
         text.push_str(&self.attributes);
         if write.op == Op::Update {
             text.push_str(",\"id\":");
-            encode::quote(text, &change.key);
+            quote(text, &change.key);
         }
         for (at, value) in &change.cells {
             text.push_str(&self.names[*at]);
-            encode::json(text, &write.fields[*at], value)?;
+            RULES.json(text, &write.fields[*at], value)?;
         }
         text.push('}');
         Ok(())
@@ -122,7 +124,7 @@ impl Wording for Collections {
         Request::json(method, path, body, effect)
     }
 
-    fn read(&self, write: &Write, response: &Response) -> Result<Vec<Answer>> {
+    fn read(&self, write: &Write, response: &Response, _keys: &[&str]) -> Result<Reading> {
         const WANTED: &str = "what became of each record";
         let items: Vec<Item> = serde_json::from_slice(&response.body)
             .map_err(|error| unreadable(WANTED, &error.to_string(), &response.body))?;
@@ -132,14 +134,14 @@ impl Wording for Collections {
             (true, None, _) => Err(unreadable(WANTED, "a record was written and has no id", &response.body)),
             (false, _, None) => Err(unreadable(WANTED, "a record was refused and no error says why", &response.body)),
         };
-        items.into_iter().map(answer).collect()
+        items.into_iter().map(answer).collect::<Result<_>>().map(Reading::Each)
     }
 
     fn look(&self, write: &Write, keys: &[&str]) -> Request {
         look(&self.base, &write.object, &["Id"], keys)
     }
 
-    fn seen(&self, response: &Response) -> Result<Vec<bool>> {
+    fn seen(&self, response: &Response, _keys: &[&str]) -> Result<Vec<bool>> {
         let records = decode::records(&response.body, &[])?;
         Ok(records.iter().map(Option::is_some).collect())
     }

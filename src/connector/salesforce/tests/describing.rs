@@ -28,7 +28,7 @@ fn objects_that_can_be_queried_are_listed() {
         {"name":"AccountChangeEvent","queryable":true,"deprecatedAndHidden":false}]}"#;
     let (sent, lists) = play(salesforce().list("salesforce").unwrap(), &[body]);
     assert_eq!(sent[0].path, "/services/data/v62.0/sobjects");
-    let listing = |name: &str, special| Listing { name: name.to_owned(), special };
+    let listing = |name: &str, special| Listing { name: name.to_owned(), label: None, special };
     assert_eq!(lists.unwrap(), [vec![listing("Account", false), listing("Vote", true)]]);
     assert_eq!(failed(salesforce().list("public")).kind(), Kind::UnknownSchema);
     let (_, lists) = play(salesforce().list("salesforce").unwrap(), &["[]"]);

@@ -39,6 +39,7 @@ pub fn salesforce() -> Salesforce {
 pub fn field(name: &str, remote_type: &str, ty: Type) -> Field {
     Field {
         name: name.to_owned(),
+        label: None,
         ty,
         remote_type: remote_type.to_owned(),
         key: remote_type == "id",
