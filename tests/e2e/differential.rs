@@ -114,10 +114,10 @@ fn awkward(ty: &str, column: &str) -> Vec<&'static str> {
 }
 
 /// Draws that are the same in every run.
-struct Draws(u64);
+pub struct Draws(pub u64);
 
 impl Draws {
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % n
     }
@@ -190,7 +190,7 @@ fn values(copy: &mut Copy, table: &str, column: &str, ty: &str) -> Vec<String> {
     values
 }
 
-fn compare_columns(copy: &mut Copy, table: &str) {
+pub fn compare_columns(copy: &mut Copy, table: &str) {
     let mut draws = Draws(42);
     for (column, ty) in copy.columns(table) {
         let values = values(copy, table, &column, &ty);
@@ -235,7 +235,7 @@ fn compare_columns(copy: &mut Copy, table: &str) {
         conditions.push(format!("{column} IS DISTINCT FROM (SELECT NULL::{ty})"));
         conditions.push(format!("{column} IS NOT DISTINCT FROM (SELECT NULL::{ty})"));
         for condition in conditions {
-            copy.same(&format!("SELECT id FROM salesforce.{table} WHERE {condition}"));
+            copy.same(&format!("SELECT {} FROM {}.{table} WHERE {condition}", copy.key, copy.remote));
         }
     }
 }
@@ -307,7 +307,7 @@ fn conditions_in_every_combination() {
     }
 }
 
-fn combine(draws: &mut Draws, leaves: &[String], depth: usize) -> String {
+pub fn combine(draws: &mut Draws, leaves: &[String], depth: usize) -> String {
     match draws.below(if depth == 0 { 1 } else { 5 }) {
         0 | 1 => leaves[draws.below(leaves.len())].clone(),
         2 => format!("NOT ({})", combine(draws, leaves, depth - 1)),

@@ -1,33 +1,53 @@
 //! Local copies of foreign tables, filled from what the sandbox says it holds: what the same query returns there is right.
 
+use super::airtable;
 use super::session::{Row, Session, sorted};
 use super::world::World;
 
-/// Foreign tables in the schema `salesforce` beside their copies in the schema `local`.
+/// Foreign tables in a schema of their own beside their copies in the schema `local`.
 pub struct Copy<'a> {
     world: &'a World,
     pub session: Session,
+    /// The schema of the foreign tables.
+    pub remote: &'static str,
+    /// The column of the key.
+    pub key: &'static str,
 }
 
 impl<'a> Copy<'a> {
     /// Copies these tables: the API's names beside the local ones.
     pub fn of(world: &'a World, tables: &[(&str, &str)]) -> Copy<'a> {
-        let mut session = world.connect();
-        session.run("CREATE SCHEMA local");
-        for (object, table) in tables {
-            load(world, &mut session, object, table, "local");
-        }
-        world.sandbox.clear_requests();
-        Copy { world, session }
+        Copy::with(world, "salesforce", "id", |session| {
+            for (object, table) in tables {
+                load(world, session, object, table, "local");
+            }
+        })
     }
 
-    /// Asserts that a query of `salesforce.…` returns what it returns of `local.…`, with pushdown and without it. Whatever order
+    /// Copies tables of Airtable's base.
+    pub fn of_airtable(world: &'a World, tables: &[(&str, &str)]) -> Copy<'a> {
+        Copy::with(world, "ops", "_id", |session| {
+            for (object, table) in tables {
+                airtable::load(world, session, object, table, "local");
+            }
+        })
+    }
+
+    fn with(world: &'a World, remote: &'static str, key: &'static str, load: impl FnOnce(&mut Session)) -> Copy<'a> {
+        let mut session = world.connect();
+        session.run("CREATE SCHEMA local");
+        load(&mut session);
+        world.sandbox.clear_requests();
+        Copy { world, session, remote, key }
+    }
+
+    /// Asserts that a query of `salesforce.…`, or `ops.…`, returns what it returns of `local.…`, with pushdown and without it. Whatever order
     /// it returns is part of it if it says ORDER BY.
     #[track_caller]
     pub fn same(&mut self, sql: &str) {
         let ordered = sql.contains("ORDER BY");
         let arrange = |rows: Vec<Row>| if ordered { rows } else { sorted(rows) };
-        let right = arrange(self.session.rows(&sql.replace("salesforce.", "local.")));
+        let right = arrange(self.session.rows(&sql.replace(&format!("{}.", self.remote), "local.")));
         for pushdown in ["on", "off"] {
             self.session.run(&format!("SET sequin_fdw.pushdown = {pushdown}"));
             self.world.sandbox.clear_requests();

@@ -1,5 +1,6 @@
 //! The harness: a database, a role and a simulated Salesforce for each test.
 
+mod airtable;
 mod cluster;
 mod copy;
 mod failure;
