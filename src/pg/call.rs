@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use super::catalog;
 use super::ledger;
 use super::session::Remote;
-use super::write::in_flight;
+use super::write::Flight;
 use crate::connector::call::{Answer, call as worded};
 use crate::connector::wire::Effect;
 use crate::error::{Error, Kind, Result};
@@ -30,8 +30,8 @@ pub fn call(server: &CStr, method: &str, path: &str, body: Option<String>) -> Re
     // A path may carry more than its name in the query.
     let object = path.split('?').next().unwrap_or_default();
     let deed = ledger::deed(server, object, done);
-    let spell = || vec![(None, body.clone().unwrap_or_else(|| "null".to_owned()))];
-    let answer = in_flight(&remote, job, &Arc::default(), &deed, spell, || ())?;
+    let spell = move || vec![(None, body.clone().unwrap_or_else(|| "null".to_owned()))];
+    let answer = Flight::new(&remote, job, &Arc::default(), &deed, spell).wait()?;
     let answer = answer.and_then(|mut answers| answers.pop());
     let answer = answer.ok_or_else(|| Error::new(Kind::Internal, "the call brought no answer"))?;
     if request.effect != Effect::None && answer.status < 300 {

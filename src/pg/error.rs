@@ -7,12 +7,13 @@
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::panic::AssertUnwindSafe;
 use std::ptr;
 
-use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_guard, pg_sys};
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
+use pgrx::{PgLogLevel, PgSqlErrorCode, PgTryBuilder, pg_guard, pg_sys};
 
-use super::memory::{c_text, c_utf8, message};
+use super::memory::{self, c_text, c_utf8, message};
 use crate::error::{Error, Kind, Result};
 
 unsafe extern "C-unwind" {
@@ -28,13 +29,22 @@ struct Context {
     schema: *const c_char,
     table: *const c_char,
     column: *const c_char,
+    datatype: *const c_char,
+    constraint: *const c_char,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Context::new(None, None, None, None)
+    }
 }
 
 impl Context {
     /// In the current memory context.
     fn new(line: Option<&str>, schema: Option<&str>, table: Option<&str>, column: Option<&str>) -> Self {
         let keep = |text: Option<&str>| text.map_or(ptr::null(), |text| c_text(text).cast_const());
-        Context { line: keep(line), schema: keep(schema), table: keep(table), column: keep(column) }
+        let (line, schema, table, column) = (keep(line), keep(schema), keep(table), keep(column));
+        Context { line, schema, table, column, datatype: ptr::null(), constraint: ptr::null() }
     }
 }
 
@@ -56,6 +66,84 @@ thread_local! {
 pub fn name_anew(text: &str, schema: &str, table: &str) {
     let column = NAMED.with_borrow(|(known, column)| (*known == *message(text)).then(|| column.clone()));
     link(Context::new(None, Some(schema), Some(table), column.as_deref()));
+}
+
+/// An error that was held up on its way.
+pub struct Caught {
+    error: Box<CaughtError>,
+    context: Context,
+}
+
+impl Caught {
+    /// Lets it go on.
+    pub fn raise(self) -> ! {
+        link(self.context);
+        self.error.rethrow()
+    }
+}
+
+/// Holds up an error of `work`, for something that has to come before it; interrupts go on at once. The transaction
+/// is as good as aborted: the error has to be raised.
+pub fn hold_up<T>(work: impl FnOnce() -> T) -> Result<T, Box<Caught>> {
+    // SAFETY: reads a global of the one thread that runs Postgres code.
+    let mut held = Held { memory: unsafe { pg_sys::CurTransactionContext }, context: Context::default() };
+    let mut callback = pg_sys::ErrorContextCallback {
+        // What surrounds this adds its lines of CONTEXT when the error is raised again, not twice.
+        previous: ptr::null_mut(),
+        callback: Some(copy_context),
+        arg: (&raw mut held).cast(),
+    };
+    let done = PgTryBuilder::new(AssertUnwindSafe(|| {
+        let _pushed = Stack::put(&raw mut callback);
+        Ok(work())
+    }))
+    .catch_others(|error| match &error {
+        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)
+            if !is_interrupt(report.sql_error_code() as c_int) =>
+        {
+            Err(Box::new(error))
+        }
+        _ => error.rethrow(),
+    })
+    .execute();
+    done.map_err(|error| Box::new(Caught { error, context: held.context }))
+}
+
+/// What a report of pgrx's has no place for, and the memory to copy it to.
+struct Held {
+    memory: pg_sys::MemoryContext,
+    context: Context,
+}
+
+/// The last callback of a stack: all others have added to the error what they know.
+#[pg_guard]
+unsafe extern "C-unwind" fn copy_context(arg: *mut c_void) {
+    // SAFETY: `hold_up` points to its own variable.
+    let Some(held) = (unsafe { arg.cast::<Held>().as_mut() }) else { return };
+    // SAFETY: something is being reported, and the memory outlives the statement.
+    let copy = unsafe { memory::within(held.memory, || pg_sys::CopyErrorData()) };
+    // SAFETY: fresh, and nobody else's.
+    let data = unsafe { &*copy };
+    // A mere notice.
+    if data.elevel < PgLogLevel::ERROR as c_int {
+        // SAFETY: not used any more.
+        return unsafe { pg_sys::FreeErrorData(copy) };
+    }
+    held.context = Context {
+        line: data.context,
+        schema: data.schema_name,
+        table: data.table_name,
+        column: data.column_name,
+        datatype: data.datatype_name,
+        constraint: data.constraint_name,
+    };
+}
+
+/// Whether an SQLSTATE is of the class "operator intervention": a cancel, a timeout, a shutdown.
+fn is_interrupt(code: c_int) -> bool {
+    // ERRCODE_TO_CATEGORY of utils/elog.h.
+    const CATEGORY: c_int = (1 << 12) - 1;
+    code & CATEGORY == PgSqlErrorCode::ERRCODE_QUERY_CANCELED as c_int & CATEGORY
 }
 
 /// Raises the error. Destructors run; Postgres does the rest.
@@ -119,33 +207,48 @@ impl Trail {
     }
 }
 
-/// Runs `work`. If an error of Postgres's own ends it (a cancel, a timeout), `detail` gives the error's DETAIL.
+/// Runs `work`. If an interrupt ends it (a cancel, a timeout, a shutdown), `detail` gives the error's DETAIL.
 pub fn detail_on_interrupt<T>(detail: &dyn Fn() -> Option<String>, work: impl FnOnce() -> T) -> T {
-    /// Takes the callback off again, also when `work` unwinds: the error is then raised anew by whoever catches it
-    /// first, with the same DETAIL, when this frame is gone.
-    struct Pushed(*mut pg_sys::ErrorContextCallback);
-    impl Drop for Pushed {
-        fn drop(&mut self) {
-            // SAFETY: the one thread that runs Postgres code; what was put on top is taken off.
-            unsafe { pg_sys::error_context_stack = self.0 };
-        }
-    }
-    // SAFETY: reads a global of the one thread that runs Postgres code.
-    let pushed = Pushed(unsafe { pg_sys::error_context_stack });
     let mut callback = pg_sys::ErrorContextCallback {
-        previous: pushed.0,
+        // SAFETY: reads a global of the one thread that runs Postgres code.
+        previous: unsafe { pg_sys::error_context_stack },
         callback: Some(add_detail),
         arg: (&raw const detail).cast_mut().cast(),
     };
-    // SAFETY: the callback stays where it is until `pushed` is dropped.
-    unsafe { pg_sys::error_context_stack = &raw mut callback };
+    // The callback stays where it is until this is dropped.
+    let _pushed = Stack::put(&raw mut callback);
     work()
+}
+
+/// Puts the stack of callbacks back as it was, also when an error unwinds: it is then raised anew by whoever catches it
+/// first, with the same DETAIL, when this frame is gone.
+struct Stack(*mut pg_sys::ErrorContextCallback);
+
+impl Stack {
+    fn put(top: *mut pg_sys::ErrorContextCallback) -> Stack {
+        // SAFETY: a global of the one thread that runs Postgres code.
+        let before = unsafe { pg_sys::error_context_stack };
+        // SAFETY: as above.
+        unsafe { pg_sys::error_context_stack = top };
+        Stack(before)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { pg_sys::error_context_stack = self.0 };
+    }
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn add_detail(arg: *mut c_void) {
     // SAFETY: `detail_on_interrupt` points to its own argument.
     let Some(detail) = (unsafe { arg.cast::<&dyn Fn() -> Option<String>>().as_ref() }) else { return };
+    // SAFETY: reads the error that is being reported.
+    if !is_interrupt(unsafe { pg_sys::geterrcode() }) {
+        return;
+    }
     if let Some(text) = detail() {
         const AS_IS: &CStr = c"%s";
         // SAFETY: a printf format of one string, and that string, both NUL-terminated.
@@ -198,6 +301,8 @@ unsafe extern "C-unwind" fn add_context(arg: *mut c_void) {
         (pg_sys::PG_DIAG_SCHEMA_NAME, context.schema),
         (pg_sys::PG_DIAG_TABLE_NAME, context.table),
         (pg_sys::PG_DIAG_COLUMN_NAME, context.column),
+        (pg_sys::PG_DIAG_DATATYPE_NAME, context.datatype),
+        (pg_sys::PG_DIAG_CONSTRAINT_NAME, context.constraint),
     ] {
         if !name.is_null() {
             // SAFETY: the field code is one that `err_generic_string` knows; it copies the text.

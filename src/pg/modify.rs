@@ -12,7 +12,7 @@ use super::catalog::{self, Column, Table};
 use super::datum::{Decoder, Encoder};
 use super::executor::Slot;
 use super::modify_plan::ModifyPlan;
-use super::write::{Now, Todo, Writer};
+use super::write::{Now, Sent, Todo, Writer};
 use crate::connector;
 use crate::error::{Error, Kind, Result};
 use crate::http::meter::{Counts, Meter};
@@ -125,19 +125,43 @@ impl Modify {
         Ok(false)
     }
 
-    /// Takes in a row of the plan, to be sent with the next batch. Whether that is full now.
+    /// Takes in a row of the plan, to be sent with the next batch. Whether that is full now. An error is to go through
+    /// [`Modify::misfit`].
     pub fn plan_row(&mut self, row: Slot<'_>) -> Result<bool> {
-        self.located(|this| {
-            let todo = this.todo(row, row, |input| input.plan_place)?;
-            this.wait(todo)
-        })
+        let todo = self.todo(row, row, |input| input.plan_place)?;
+        self.wait(todo)
     }
 
     /// Takes in a row of the table, whose plan row may say which record it is. Whether the batch is full now.
     pub fn table_row(&mut self, row: Slot<'_>, plan_row: Slot<'_>) -> Result<bool> {
+        let todo = self.todo(row, plan_row, |input| input.attribute);
+        let todo = todo.map_err(|error| self.misfit(error))?;
+        self.located(|this| this.wait(todo))
+    }
+
+    /// The error of a row that cannot even be sent, when all batches before it have been answered.
+    pub fn misfit(&self, error: Error) -> Error {
+        let error = match &self.writer {
+            Some(writer) => writer.misfit(error, self.waiting.len()),
+            None => error,
+        };
+        self.table.locate(error)
+    }
+
+    /// Sends the batch that waits. The next one may be read while it is on its way.
+    pub fn launch(&mut self) -> Result<Sent> {
         self.located(|this| {
-            let todo = this.todo(row, plan_row, |input| input.attribute)?;
-            this.wait(todo)
+            let batch = this.batch()?;
+            this.writer()?.launch(batch)
+        })
+    }
+
+    /// Waits for the answer to a batch.
+    pub fn land(&mut self, sent: Sent) -> Result<()> {
+        self.located(|this| {
+            let answers = this.writer()?.land(sent)?;
+            this.answers.extend(answers);
+            Ok(())
         })
     }
 
@@ -182,6 +206,14 @@ impl Modify {
 
     /// Sends one batch.
     fn send(&mut self) -> Result<()> {
+        let batch = self.batch()?;
+        let answers = self.writer()?.send(batch)?;
+        self.answers.extend(answers);
+        Ok(())
+    }
+
+    /// As many rows as one request takes, of those that wait.
+    fn batch(&mut self) -> Result<Vec<Todo>> {
         let limits = self.writer()?.limits;
         let mut bytes = 0;
         let mut batch = Vec::with_capacity(limits.records.min(self.waiting.len()));
@@ -194,9 +226,7 @@ impl Modify {
         if batch.is_empty() {
             return Err(Error::new(Kind::Internal, "an answer is wanted for a row that was never sent"));
         }
-        let answers = self.writer()?.send(batch)?;
-        self.answers.extend(answers);
-        Ok(())
+        Ok(batch)
     }
 
     fn writer(&mut self) -> Result<&mut Writer> {
@@ -220,7 +250,6 @@ impl Modify {
     /// What a row wants done. `plan_row` says which record it is, `row` what it is to be; `place` is where.
     fn todo(&mut self, row: Slot<'_>, plan_row: Slot<'_>, place: impl Fn(&Input) -> i16) -> Result<Todo> {
         self.writer()?;
-        let ahead = self.waiting.len();
         let (op, places) = (self.plan.op, self.places);
         let Some(writer) = &self.writer else {
             return Err(Error::new(Kind::Internal, "the writer is gone"));
@@ -231,15 +260,14 @@ impl Modify {
             // What the statement does not name is sent only if something else gave it a value.
             let cells = cells.filter(|(_, value, given)| *given || !value.is_null());
             let created = writer.write.created(cells.map(|(at, value, _)| (at, value)));
-            return created.map(Todo::Change).map_err(|error| writer.misfit(error, ahead));
+            return created.map(Todo::Change);
         }
         let key = match (places.key, &mut self.key) {
             (Some(place), Some(decoder)) => plan_row.cell(place, decoder),
             _ => Value::Null,
         };
         let Value::Text(key) = key else {
-            let error = Error::new(Kind::Internal, "the row does not say which record it is");
-            return Err(writer.misfit(error, ahead));
+            return Err(Error::new(Kind::Internal, "the row does not say which record it is"));
         };
         if !self.changed.insert(key.clone()) {
             return Ok(Todo::Again);
@@ -249,15 +277,14 @@ impl Modify {
         }
         let old = places.old_row.and_then(|at| plan_row.old_row(at, self.table.oid));
         let Some(old) = old else {
-            let error = Error::new(Kind::Internal, "the row to be changed did not come along");
-            return Err(writer.misfit(error, ahead));
+            return Err(Error::new(Kind::Internal, "the row to be changed did not come along"));
         };
         let cells = cells.map(|(at, input)| {
             let before = old.cell(input.attribute, &mut input.decoder);
             (at, before, row.cell(place(input), &mut input.decoder))
         });
         let same = |field: &Field, before: &Value, after: &Value| writer.same(field, before, after);
-        let changed = writer.write.changed(&key, cells, same).map_err(|error| writer.misfit(error, ahead))?;
+        let changed = writer.write.changed(&key, cells, same)?;
         Ok(changed.map_or(Todo::Nothing(key), Todo::Change))
     }
 

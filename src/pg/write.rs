@@ -3,6 +3,7 @@
 //! A [`Writer`] sends batches, says which record of the statement was refused, and keeps the ledger: what was written
 //! and what is in doubt, also when the wait for the answer is cut short.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pgrx::pg_sys;
@@ -10,7 +11,7 @@ use pgrx::pg_sys;
 use super::catalog::Table;
 use super::error::detail_on_interrupt;
 use super::ledger::{self, Deed};
-use super::session::Remote;
+use super::session::{Answers, Remote};
 use crate::connector::machine::Job;
 use crate::error::{Error, Kind, Result};
 use crate::http::meter::{Account, Meter};
@@ -51,7 +52,7 @@ pub struct Now {
 
 pub struct Writer {
     remote: Remote,
-    pub write: Write,
+    pub write: Rc<Write>,
     pub limits: WriteLimits,
     /// Read back after each batch.
     returning: Vec<Field>,
@@ -64,7 +65,27 @@ pub struct Writer {
     /// Records that were written.
     written: usize,
     /// The batch before, to be let go of while the next one is on its way: that takes its time.
-    spent: Vec<Change>,
+    spent: Rc<Vec<Change>>,
+}
+
+/// A batch that is on its way.
+pub struct Sent {
+    /// `None` if there is nothing to send.
+    flight: Option<Flight<Vec<Outcome>>>,
+    changes: Rc<Vec<Change>>,
+    /// Which rows the changes are of.
+    places: Vec<usize>,
+    now: Vec<Option<Now>>,
+}
+
+impl Sent {
+    /// Runs `work`. If Postgres interrupts it, the error says what is in doubt.
+    pub fn meanwhile<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.flight {
+            Some(flight) => flight.meanwhile(work),
+            None => work(),
+        }
+    }
 }
 
 /// Records of which an error shows what was sent.
@@ -95,7 +116,7 @@ impl Writer {
         let deed = ledger::deed(table.server, &write.object, write.op.past());
         Ok(Writer {
             remote,
-            write,
+            write: Rc::new(write),
             limits,
             returning,
             tells_keys: true,
@@ -103,7 +124,7 @@ impl Writer {
             deed,
             rows: 0,
             written: 0,
-            spent: Vec::new(),
+            spent: Rc::default(),
         })
     }
 
@@ -122,9 +143,15 @@ impl Writer {
         self.place(error, ahead, None)
     }
 
-    /// Sends one batch, no more than [`Writer::limits`] allows. For each row what the record is now; `None` if it is
-    /// gone, or was changed before.
+    /// Sends one batch and waits for its answer.
     pub fn send(&mut self, batch: Vec<Todo>) -> Result<Vec<Option<Now>>> {
+        let sent = self.launch(batch)?;
+        self.land(sent)
+    }
+
+    /// Sends one batch, no more than [`Writer::limits`] allows. If the wait for its answer never begins, or is cut
+    /// short, what may have been done is noted.
+    pub fn launch(&mut self, batch: Vec<Todo>) -> Result<Sent> {
         let mut changes = Vec::with_capacity(batch.len());
         let mut places = Vec::with_capacity(batch.len());
         let mut now: Vec<Option<Now>> = Vec::with_capacity(batch.len());
@@ -139,8 +166,26 @@ impl Writer {
                 Todo::Again => None,
             });
         }
-        if !changes.is_empty() {
-            let mut outcomes = self.deliver(&changes).map_err(|error| self.place_batch(error, now.len()))?;
+        let changes = Rc::new(changes);
+        if changes.is_empty() {
+            return Ok(Sent { flight: None, changes, places, now });
+        }
+        let job = self.remote.connector.write(&self.write, &changes);
+        let job = job.map_err(|error| self.place_batch(error, now.len()))?;
+        let spell = {
+            let (write, changes) = (Rc::clone(&self.write), Rc::clone(&changes));
+            move || changes.iter().map(|change| spell(&write, change)).collect()
+        };
+        let flight = Some(Flight::new(&self.remote, job, &self.meter, &self.deed, spell));
+        self.spent = Rc::default();
+        Ok(Sent { flight, changes, places, now })
+    }
+
+    /// Waits for the answer. For each row what the record is now; `None` if it is gone, or was changed before.
+    pub fn land(&mut self, sent: Sent) -> Result<Vec<Option<Now>>> {
+        let Sent { flight, changes, places, mut now } = sent;
+        if let Some(flight) = flight {
+            let mut outcomes = outcomes(flight, changes.len()).map_err(|error| self.place_batch(error, now.len()))?;
             let refused = outcomes.iter().position(|outcome| matches!(outcome, Outcome::Refused(_)));
             let tells_keys = self.tells_keys || !self.returning.is_empty();
             let keys = outcomes.iter_mut().filter_map(|outcome| match outcome {
@@ -182,35 +227,6 @@ impl Writer {
             }
         }
         Ok(now)
-    }
-
-    /// Runs the job of a batch. Whatever ends the wait, what may have been done is noted.
-    fn deliver(&mut self, changes: &[Change]) -> Result<Vec<Outcome>> {
-        let job = self.remote.connector.write(&self.write, changes)?;
-        let spent = std::mem::take(&mut self.spent);
-        let spell = || changes.iter().map(|change| self.spell(change)).collect();
-        let outcomes = in_flight(&self.remote, job, &self.meter, &self.deed, spell, || drop(spent))?;
-        let outcomes = outcomes.unwrap_or_default();
-        if outcomes.len() != changes.len() {
-            let message = format!("{} outcomes for {} records", outcomes.len(), changes.len());
-            return Err(Error::new(Kind::Internal, message));
-        }
-        Ok(outcomes)
-    }
-
-    /// A change as `sequin.unconfirmed()` shows it.
-    fn spell(&self, change: &Change) -> (Option<Box<str>>, String) {
-        let cells = change.cells.iter().map(|(at, value)| {
-            let json = match value {
-                Value::Null => serde_json::Value::Null,
-                Value::Bool(flag) => (*flag).into(),
-                Value::Int(int) => (*int).into(),
-                other => other.to_input().into(),
-            };
-            (self.write.fields[*at].name.clone(), json)
-        });
-        let key = (!change.key.is_empty()).then(|| change.key.clone());
-        (key, serde_json::Value::Object(cells.collect()).to_string())
     }
 
     fn refusal(&self, outcomes: &[Outcome], at: usize, place: usize, change: &Change) -> Error {
@@ -287,65 +303,101 @@ impl Writer {
     }
 }
 
-/// Runs a job that writes, and notes what it leaves in doubt: because its answer was lost, or because the wait for it
-/// was cut short. `spell` says what is sent: keys, where there are any, and JSON. `meanwhile` must not fail.
-pub fn in_flight<T: Weigh + Send + 'static>(
-    remote: &Remote,
-    job: Job<T>,
-    meter: &Arc<Meter>,
-    deed: &Deed,
-    spell: impl Fn() -> Vec<(Option<Box<str>>, String)>,
-    meanwhile: impl FnOnce(),
-) -> Result<Option<T>> {
-    let mut answers = remote.stream(vec![job], Arc::clone(meter));
-    let mut flight = Flight { account: answers.account.clone(), deed, spell: &spell, landed: false };
-    meanwhile();
-    let answer = detail_on_interrupt(&|| flight.doubt(), || answers.receive());
-    let answer = answer.map_err(|error| match error.kind() {
-        Kind::OutcomeUnknown => flight.doubt().into_iter().fold(error, Error::detail),
-        _ => error,
+/// One outcome for each of so many changes.
+fn outcomes(flight: Flight<Vec<Outcome>>, changes: usize) -> Result<Vec<Outcome>> {
+    let outcomes = flight.wait()?.unwrap_or_default();
+    if outcomes.len() == changes {
+        return Ok(outcomes);
+    }
+    Err(Error::new(Kind::Internal, format!("{} outcomes for {changes} records", outcomes.len())))
+}
+
+/// What is sent: keys, where there are any, and JSON, as `sequin.unconfirmed()` shows it.
+type Spelled = Vec<(Option<Box<str>>, String)>;
+
+fn spell(write: &Write, change: &Change) -> (Option<Box<str>>, String) {
+    let cells = change.cells.iter().map(|(at, value)| {
+        let json = match value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(flag) => (*flag).into(),
+            Value::Int(int) => (*int).into(),
+            other => other.to_input().into(),
+        };
+        (write.fields[*at].name.clone(), json)
     });
-    flight.landed = !matches!(&answer, Err(error) if matches!(error.kind(), Kind::OutcomeUnknown | Kind::Internal));
-    answer
+    let key = (!change.key.is_empty()).then(|| change.key.clone());
+    (key, serde_json::Value::Object(cells.collect()).to_string())
 }
 
 /// A write that is under way. Dropped before it has landed, it goes into the ledger if the API may have done it.
-struct Flight<'f> {
-    account: Account,
-    deed: &'f Deed,
-    spell: &'f dyn Fn() -> Vec<(Option<Box<str>>, String)>,
+pub struct Flight<T> {
+    answers: Answers<T>,
+    deed: Deed,
+    spell: Box<dyn Fn() -> Spelled>,
     landed: bool,
 }
 
-impl Flight<'_> {
-    /// What is to be said of the write if nothing more is heard of it.
-    fn doubt(&self) -> Option<String> {
-        if !self.account.in_doubt() {
-            return None;
-        }
-        let sent = (self.spell)();
-        let shown = sent.iter().take(SHOWN).map(|(key, sent)| match key {
-            Some(key) => format!("{key} {}", excerpt(sent)),
-            None => excerpt(sent),
+impl<T: Weigh + Send + 'static> Flight<T> {
+    /// Starts a job that writes.
+    pub fn new(
+        remote: &Remote,
+        job: Job<T>,
+        meter: &Arc<Meter>,
+        deed: &Deed,
+        spell: impl Fn() -> Spelled + 'static,
+    ) -> Flight<T> {
+        let answers = remote.stream(vec![job], Arc::clone(meter));
+        Flight { answers, deed: deed.clone(), spell: Box::new(spell), landed: false }
+    }
+
+    /// Waits for the answer. What it leaves in doubt is noted: because it was lost, or because Postgres has cut the wait
+    /// short.
+    pub fn wait(mut self) -> Result<Option<T>> {
+        let (account, deed, spell) = (self.answers.account.clone(), &self.deed, &self.spell);
+        let answer = detail_on_interrupt(&|| doubt(&account, deed, spell), || self.answers.receive());
+        let answer = answer.map_err(|error| match error.kind() {
+            Kind::OutcomeUnknown => doubt(&account, deed, spell).into_iter().fold(error, Error::detail),
+            _ => error,
         });
-        let shown: Vec<_> = shown.collect();
-        let more = match sent.len() - shown.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        Some(format!(
-            "Nobody knows whether these were {} ({}): {}{more}. SELECT * FROM sequin.unconfirmed() lists them.",
-            self.deed.done,
-            self.deed.object,
-            shown.join(", "),
-        ))
+        self.landed = !matches!(&answer, Err(error) if matches!(error.kind(), Kind::OutcomeUnknown | Kind::Internal));
+        answer
     }
 }
 
-impl Drop for Flight<'_> {
+impl<T> Flight<T> {
+    /// Runs `work`. If Postgres interrupts it, the error says what is in doubt.
+    pub fn meanwhile<R>(&self, work: impl FnOnce() -> R) -> R {
+        detail_on_interrupt(&|| doubt(&self.answers.account, &self.deed, &self.spell), work)
+    }
+}
+
+/// What is to be said of a write if nothing more is heard of it.
+fn doubt(account: &Account, deed: &Deed, spell: impl Fn() -> Spelled) -> Option<String> {
+    if !account.in_doubt() {
+        return None;
+    }
+    let sent = spell();
+    let shown = sent.iter().take(SHOWN).map(|(key, sent)| match key {
+        Some(key) => format!("{key} {}", excerpt(sent)),
+        None => excerpt(sent),
+    });
+    let shown: Vec<_> = shown.collect();
+    let more = match sent.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "Nobody knows whether these were {} ({}): {}{more}. SELECT * FROM sequin.unconfirmed() lists them.",
+        deed.done,
+        deed.object,
+        shown.join(", "),
+    ))
+}
+
+impl<T> Drop for Flight<T> {
     fn drop(&mut self) {
-        if !self.landed && self.account.in_doubt() {
-            ledger::unknown(self.deed, (self.spell)());
+        if !self.landed && self.answers.account.in_doubt() {
+            ledger::unknown(&self.deed, (self.spell)());
         }
     }
 }

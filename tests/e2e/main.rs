@@ -42,6 +42,7 @@ mod types;
 mod write_faults;
 mod writing;
 mod writing_aborts;
+mod writing_ahead;
 mod writing_errors;
 mod writing_plans;
 mod writing_requests;

@@ -13,6 +13,7 @@ pub struct Failure {
     pub schema: Option<String>,
     pub table: Option<String>,
     pub column: Option<String>,
+    pub constraint: Option<String>,
 }
 
 impl Failure {
@@ -36,6 +37,7 @@ impl Failure {
             schema: text(db.schema()),
             table: text(db.table()),
             column: text(db.column()),
+            constraint: text(db.constraint()),
         }
     }
 
