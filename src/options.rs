@@ -3,6 +3,7 @@
 //! The validator, the hints of its errors and the README's tables all follow [`OPTIONS`].
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -57,7 +58,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     spec("api_version", Place::Server, not_empty),
     spec("page_size", Place::Server, positive),
     spec("max_concurrency", Place::Server, positive),
-    spec("requests_per_second", Place::Server, positive),
+    spec("requests_per_second", Place::Server, count),
     spec("request_timeout", Place::Server, seconds),
     spec("max_retries", Place::Server, count),
     spec("ca_file", Place::Server, absolute_path),
@@ -207,6 +208,7 @@ pub struct ServerOptions {
     pub page_size: Option<u32>,
     /// Requests under way at once, per backend.
     pub max_concurrency: u32,
+    /// Of all backends; 0 is any number. Unset, what the API is known to allow.
     pub requests_per_second: Option<u32>,
     /// How long one request may take, from connecting to the last byte.
     pub request_timeout: Duration,
@@ -254,6 +256,15 @@ pub struct Credentials(BTreeMap<String, SecretString>);
 impl Credentials {
     pub fn read(options: OptionMap) -> Self {
         Credentials(options.into_iter().map(|(name, value)| (name, value.into())).collect())
+    }
+
+    /// A number that tells them from others.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (name, secret) in &self.0 {
+            (name, secret.expose_secret()).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     pub fn get(&self, name: &str) -> Option<&SecretString> {

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde_json::Value as Json;
 
 use super::machine::Job;
-use super::wire::Response;
+use super::wire::{Request, Response};
 use crate::error::{Error, Result};
 use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
@@ -80,6 +80,10 @@ pub trait Connector: Send + Sync {
     fn sign_in(&self, credentials: &Credentials, refresh: Option<&SecretString>, now: SystemTime)
     -> Result<Job<Token>>;
 
+    /// The rates that a request counts towards, as the API allows them or the server's options say. First the one that a
+    /// refusal for the rate is of.
+    fn rates(&self, request: &Request) -> Vec<Rate>;
+
     /// What an answer means.
     fn classify(&self, response: &Response) -> Verdict;
 
@@ -116,6 +120,26 @@ pub struct Token {
     pub instance: Option<Url>,
     /// How long it lasts, where the API tells.
     pub lifetime: Option<Duration>,
+}
+
+/// How often an API lets itself be asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rate {
+    /// What is counted together, as an error names it: `base appABC`.
+    pub of: String,
+    /// Whether each credential is counted for itself.
+    pub per_credential: bool,
+    /// In any time as long as `window`; `None` if nobody knows.
+    pub requests: Option<u32>,
+    pub window: Duration,
+}
+
+impl Rate {
+    /// So many requests in any second, whoever asks. 0 is any number.
+    pub fn per_second(of: impl Into<String>, requests: Option<u32>) -> Rate {
+        let requests = requests.filter(|requests| *requests > 0);
+        Rate { of: of.into(), per_credential: false, requests, window: Duration::from_secs(1) }
+    }
 }
 
 /// What an answer means for the request.

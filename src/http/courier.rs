@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use reqwest::Url;
 
-use super::address::Addresses;
+use super::address::{Addresses, origin};
 use super::client::Client;
 use super::key::Key;
 use super::limiter::Limiter;
@@ -93,7 +93,8 @@ impl Courier {
         key: Option<&Key>,
         account: &Account,
     ) -> Result<Response, Failure> {
-        let _turn = self.limiter.turn().await;
+        let rates = if request.host == Host::Api { self.connector.rates(request) } else { Vec::new() };
+        let turn = self.limiter.turn(&origin(url), &rates, account.polls).await.map_err(Setback::lasting)?;
         account.charge_request().map_err(Setback::lasting)?;
         self.tell(request, account, true);
         let token = key.map(|key| &key.access);
@@ -112,6 +113,9 @@ impl Courier {
                     account.count_throttled();
                 }
                 let after = after.or_else(|| retry_after(&response.headers, SystemTime::now()));
+                if let (true, Some(time)) = (throttled, after) {
+                    turn.close(time);
+                }
                 Err(Setback { error, passing: true, perhaps_done, throttled, after }.into())
             }
         }

@@ -88,11 +88,13 @@ pub struct Account {
     pub budget: Arc<Budget>,
     /// Whether the API may have acted on a write that is under way, or whose answer was lost.
     doubt: Arc<AtomicBool>,
+    /// Whether nobody waits for the answers, so that others' requests go first.
+    pub polls: bool,
 }
 
 impl Account {
-    pub fn new(meter: Arc<Meter>, totals: Arc<Meter>, budget: Arc<Budget>) -> Account {
-        Account { meter, totals, budget, ..Account::default() }
+    pub fn new(meter: Arc<Meter>, totals: Arc<Meter>, budget: Arc<Budget>, polls: bool) -> Account {
+        Account { meter, totals, budget, polls, ..Account::default() }
     }
 
     /// Whether the API may have acted on a write whose answer nobody has seen yet.
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_budget_of_two_pays_two_requests_and_names_the_setting_at_the_third() {
-        let account = Account::new(Arc::default(), Arc::default(), Arc::new(Budget::new(2)));
+        let account = Account::new(Arc::default(), Arc::default(), Arc::new(Budget::new(2)), false);
         assert!(account.charge_request().is_ok() && account.charge_request().is_ok());
         let error = account.charge_request().unwrap_err();
         assert_eq!(error.kind(), Kind::Quota);

@@ -21,7 +21,7 @@ mod client;
 mod courier;
 mod fault;
 mod key;
-mod limiter;
+pub mod limiter;
 pub mod meter;
 mod retry;
 mod scrub;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::address::Addresses;
 use super::client::Client;
 use super::courier::{Courier, Denial};
-use super::limiter::Limiter;
+use super::limiter::{Buckets, Limiter};
 use super::meter::Account;
 use super::retry::Policy;
 use super::scrub::Scrubber;
@@ -44,9 +44,10 @@ impl Session {
         credentials: Credentials,
         allowed_hosts: Vec<String>,
         store: Arc<dyn TokenStore>,
+        buckets: Buckets,
     ) -> Result<Session> {
         let policy = Policy::new(server.max_retries);
-        Session::with_policy(connector, server, credentials, allowed_hosts, store, policy)
+        Session::with_policy(connector, server, credentials, allowed_hosts, store, buckets, policy)
     }
 
     /// As [`Session::new`], with another patience.
@@ -56,13 +57,14 @@ impl Session {
         credentials: Credentials,
         allowed_hosts: Vec<String>,
         store: Arc<dyn TokenStore>,
+        buckets: Buckets,
         policy: Policy,
     ) -> Result<Session> {
         let courier = Arc::new(Courier {
             connector,
             addresses: Addresses::new(&server, allowed_hosts)?,
             client: Client::new(&server)?,
-            limiter: Limiter::new(server.max_concurrency, server.requests_per_second),
+            limiter: Limiter::new(server.max_concurrency, buckets, credentials.digest(), policy.patience),
             policy,
         });
         let scrubber = Arc::new(Scrubber::new(&credentials));

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::limiter::Buckets;
 use super::meter::Account;
 use super::retry::Policy;
 use super::session::{Session, Sink};
 use super::token::TokenStore;
-use crate::connector::contract::{Connector, Listing, Token, Usage, Verdict};
+use crate::connector::contract::{Connector, Listing, Rate, Token, Usage, Verdict};
 use crate::connector::machine::{Job, Machine, Step, once, ready};
 use crate::connector::wire::{Body, Effect, Host, Request, Response};
 use crate::error::{Error, Kind, Result};
@@ -270,6 +271,10 @@ impl Connector for Toy {
         }))
     }
 
+    fn rates(&self, _request: &Request) -> Vec<Rate> {
+        vec![Rate::per_second("the toy", None)]
+    }
+
     fn classify(&self, response: &Response) -> Verdict {
         let text = String::from_utf8_lossy(&response.body);
         let fail = |kind| Error::new(kind, format!("the API says: {text}"));
@@ -369,7 +374,7 @@ impl Setup {
             ..Policy::new(self.options.max_retries)
         };
         let Setup { options, credentials, allowed, store, .. } = self;
-        Session::with_policy(Arc::new(Toy), options, credentials, allowed, store, policy).unwrap()
+        Session::with_policy(Arc::new(Toy), options, credentials, allowed, store, Buckets::private(), policy).unwrap()
     }
 }
 

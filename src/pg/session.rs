@@ -1,6 +1,6 @@
 //! The backend's sessions with APIs: one for each server and user.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 
 use super::token_file::TokenFile;
 use super::wait::IoThread;
-use super::{catalog, settings, wait};
+use super::{catalog, rates_file, settings, wait};
 use crate::connector;
 use crate::connector::contract::Connector;
 use crate::connector::machine::Job;
@@ -52,6 +52,7 @@ struct Sessions {
 }
 
 thread_local! {
+    static POLLS: Cell<bool> = const { Cell::new(false) };
     static SESSIONS: RefCell<Sessions> = RefCell::default();
 }
 
@@ -85,6 +86,7 @@ impl Remote {
             origin.credentials.clone(),
             origin.allowed_hosts.clone(),
             Arc::new(token_file),
+            rates_file::buckets()?,
         )?;
         SESSIONS.with_borrow_mut(|sessions| {
             let totals = Arc::clone(sessions.totals.entry(server_oid.to_u32()).or_default());
@@ -102,7 +104,7 @@ impl Remote {
     where
         T: Weigh + Send + 'static,
     {
-        let account = Account::new(meter, Arc::clone(&self.totals), budget());
+        let account = Account::new(meter, Arc::clone(&self.totals), budget(), POLLS.get());
         let stream = self.io.io.stream(Arc::clone(&self.session), jobs, account.clone());
         Answers { stream, account, io: Rc::clone(&self.io) }
     }
@@ -139,6 +141,11 @@ impl<T> Answers<T> {
     pub fn receive(&mut self) -> Result<Option<T>> {
         wait::until(&self.io, || self.stream.poll()).transpose()
     }
+}
+
+/// Says that nobody waits for what this process asks: the requests of others go first.
+pub fn poll() {
+    POLLS.set(true);
 }
 
 /// The budget that all scans of the current statement share.

@@ -5,17 +5,15 @@
 //! rollback would bring the used one back. The file names the token that its own descends from, so that
 //! a new one in the user mapping starts anew.
 
-use std::ffi::{CStr, OsStr};
 use std::fs::{self, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pgrx::pg_sys;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::catalog::Mapping;
+use super::data_dir::{create, data_file};
 use crate::error::{Error, Kind, Result};
 use crate::http::token::TokenStore;
 
@@ -28,11 +26,10 @@ pub struct TokenFile {
 
 impl TokenFile {
     pub fn new(mapping: &Mapping) -> Self {
-        // SAFETY: two globals that are set before any statement runs; the path is bytes, of no encoding.
-        let (data, database) = unsafe { (CStr::from_ptr(pg_sys::DataDir), pg_sys::MyDatabaseId) };
-        let name = format!("{}.{}", database.to_u32(), mapping.oid.to_u32());
+        // SAFETY: a global that is set before any statement runs.
+        let database = unsafe { pg_sys::MyDatabaseId };
         TokenFile {
-            path: PathBuf::from(OsStr::from_bytes(data.to_bytes())).join("sequin_fdw").join(name),
+            path: data_file(&format!("{}.{}", database.to_u32(), mapping.oid.to_u32())),
             configured: mapping.credentials.get("refresh_token").cloned(),
         }
     }
@@ -78,14 +75,6 @@ impl TokenFile {
         name.push(format!(".{suffix}"));
         name.into()
     }
-}
-
-/// Opens a file of ours, made if need be.
-fn create(path: &Path) -> io::Result<fs::File> {
-    if let Some(directory) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    }
-    fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 fn not_kept(error: &io::Error) -> Error {

@@ -14,7 +14,7 @@ use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, Progress, Task};
 use super::schema_watch::SchemaWatch;
 use super::spi::Spi;
 use super::synced::{self, Lock, State, Synced, as_keeper, now};
-use super::{registry, wait};
+use super::{registry, session, wait};
 use crate::error::Result;
 
 /// How often the list of synced tables is read anew; whoever changes it says so besides.
@@ -53,6 +53,7 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
     if !registry::enter_worker(database) {
         return;
     }
+    session::poll();
     // Nobody is waited for: a table that somebody alters must not hold up the others.
     set(c"lock_timeout", c"300ms");
     set(c"statement_timeout", c"0");

@@ -21,6 +21,7 @@ mod options;
 mod plans;
 mod pushing;
 mod random_queries;
+mod rates;
 mod retrying;
 mod secrets;
 mod settings;

@@ -1,5 +1,6 @@
 //! What a server's options say of the API, its ids, and its limits.
 
+use crate::connector::contract::Rate;
 use crate::error::{Error, Kind, Result};
 use crate::options::ServerOptions;
 use crate::query::change::WriteLimits;
@@ -24,6 +25,7 @@ pub const CREATED_TYPE: &str = "recordCreatedTime";
 pub struct Airtable {
     page_rows: u32,
     max_retries: u32,
+    requests_per_second: Option<u32>,
 }
 
 impl Airtable {
@@ -38,13 +40,27 @@ impl Airtable {
         }
         let page_rows = server.page_size.unwrap_or(*PAGE_ROWS.end());
         let page_rows = page_rows.clamp(*PAGE_ROWS.start(), *PAGE_ROWS.end());
-        Ok(Airtable { page_rows, max_retries: server.max_retries })
+        let (max_retries, requests_per_second) = (server.max_retries, server.requests_per_second);
+        Ok(Airtable { page_rows, max_retries, requests_per_second })
     }
 
     /// Records in a page, no more than are expected to be read in all.
     pub fn page_rows_of(&self, expected: Option<u64>) -> u32 {
         let expected = expected.map_or(u32::MAX, |rows| u32::try_from(rows).unwrap_or(u32::MAX));
         self.page_rows.min(expected.max(1))
+    }
+
+    /// Of a base, whoever asks, and of a token. The server's option takes the place of both.
+    /// <https://airtable.com/developers/web/api/rate-limits>
+    pub fn rates(&self, path: &str) -> Vec<Rate> {
+        const OF_BASE: u32 = 5;
+        const OF_TOKEN: u32 = 50;
+        let base = path.split(['/', '?']).find(|part| is_id("app", part));
+        let base =
+            base.map(|base| Rate::per_second(format!("base {base}"), self.requests_per_second.or(Some(OF_BASE))));
+        let of_token = if self.requests_per_second.is_none() { Some(OF_TOKEN) } else { None };
+        let token = Rate { per_credential: true, ..Rate::per_second("Airtable with this token", of_token) };
+        base.into_iter().chain([token]).collect()
     }
 
     pub fn max_retries(&self) -> u32 {

@@ -205,7 +205,7 @@ fn find(api: &ApiError, about_bases: bool) -> Option<Meaning> {
         "TOO_MANY_REQUESTS" | "RATE_LIMIT_REACHED" => (
             Kind::Quota,
             "Airtable was asked more than 5 times in a second",
-            "Set the server's option \"requests_per_second\"; the limit is one of the base, whoever asks.",
+            "Others ask the same base. Set the server's option \"requests_per_second\" to what they leave.",
         ),
         _ => return None,
     })

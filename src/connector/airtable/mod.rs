@@ -24,9 +24,9 @@ use serde_json::Value as Json;
 
 pub use api::Airtable;
 
-use super::contract::{Connector, Listing, Token, Usage, Verdict};
+use super::contract::{Connector, Listing, Rate, Token, Usage, Verdict};
 use super::machine::Job;
-use super::wire::Response;
+use super::wire::{Request, Response};
 use crate::error::{Error, Kind, Result};
 use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
@@ -112,6 +112,10 @@ impl Connector for Airtable {
         _now: SystemTime,
     ) -> Result<Job<Token>> {
         auth::sign_in(credentials)
+    }
+
+    fn rates(&self, request: &Request) -> Vec<Rate> {
+        Airtable::rates(self, &request.path)
     }
 
     fn classify(&self, response: &Response) -> Verdict {

@@ -1,5 +1,6 @@
 //! What a server's options say of the API: its version, its pages.
 
+use crate::connector::contract::Rate;
 use crate::connector::wire::Request;
 use crate::error::{Error, Kind, Result};
 use crate::options::ServerOptions;
@@ -22,6 +23,7 @@ pub struct Salesforce {
     major: u32,
     page_rows: Option<u32>,
     max_retries: u32,
+    requests_per_second: Option<u32>,
     /// `login_url`, else `base_url`.
     login: Option<String>,
 }
@@ -42,6 +44,7 @@ impl Salesforce {
             base: format!("/services/data/v{major}.0"),
             major,
             max_retries: server.max_retries,
+            requests_per_second: server.requests_per_second,
             page_rows: server.page_size.map(|rows| rows.clamp(*PAGE_ROWS.start(), *PAGE_ROWS.end())),
             login: server.login_url.clone().or_else(|| server.base_url.clone()),
         })
@@ -49,6 +52,11 @@ impl Salesforce {
 
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The API counts by the day; the server's option keeps it to a pace.
+    pub fn rates(&self) -> Vec<Rate> {
+        vec![Rate::per_second("Salesforce", self.requests_per_second)]
     }
 
     pub fn max_retries(&self) -> u32 {

@@ -31,9 +31,9 @@ use serde_json::Value as Json;
 
 pub use api::Salesforce;
 
-use super::contract::{Connector, Listing, Token, Usage, Verdict};
+use super::contract::{Connector, Listing, Rate, Token, Usage, Verdict};
 use super::machine::Job;
-use super::wire::Response;
+use super::wire::{Request, Response};
 use crate::error::Result;
 use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
@@ -115,6 +115,10 @@ impl Connector for Salesforce {
         now: SystemTime,
     ) -> Result<Job<Token>> {
         auth::sign_in(self.login(), credentials, refresh, now)
+    }
+
+    fn rates(&self, _request: &Request) -> Vec<Rate> {
+        Salesforce::rates(self)
     }
 
     fn classify(&self, response: &Response) -> Verdict {

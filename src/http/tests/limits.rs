@@ -13,7 +13,7 @@ use crate::http::testing::{Reply, Server, Setup, gets, ok, run, status};
 async fn a_statement_sends_no_more_than_its_budget_tokens_and_retries_included() {
     let server = Server::script([ok("token-1"), status(503), ok("fine"), ok("too much")]);
     let session = Setup::with_login(&server).session();
-    let account = Account::new(Arc::default(), Arc::default(), Arc::new(Budget::new(3)));
+    let account = Account::new(Arc::default(), Arc::default(), Arc::new(Budget::new(3)), false);
     let error = run(&session, gets(["/a", "/b"]), &account).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Quota);
     assert_eq!(error.message(), "this statement may send at most 3 requests");
@@ -46,7 +46,7 @@ async fn bytes_and_quota_are_counted_for_the_scan_and_the_server() {
     let session = Setup::new(&server).session();
     let totals = Arc::default();
     for _ in 0..2 {
-        let account = Account::new(Arc::default(), Arc::clone(&totals), Arc::default());
+        let account = Account::new(Arc::default(), Arc::clone(&totals), Arc::default(), false);
         run(&session, gets(["/a"]), &account).await.unwrap();
         let counts = account.meter.snapshot();
         assert_eq!((counts.requests, counts.bytes), (1, 5));

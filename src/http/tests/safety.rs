@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::connector::machine::{Job, Machine, Step};
 use crate::connector::wire::{Host, Request, Response};
 use crate::error::{Error, Kind, Result};
+use crate::http::limiter::Buckets;
 use crate::http::meter::Account;
 use crate::http::session::Session;
 use crate::http::testing::{Reply, Requests, Server, Setup, Toy, credentials, gets, ok, run, server_options};
@@ -127,7 +128,7 @@ fn a_bad_ca_file_is_named_without_its_content() {
     for path in [file.to_str().unwrap(), "/nonexistent/ca.pem"] {
         let mut options = server_options("https://a.example");
         options.ca_file = Some(path.to_owned());
-        let made = Session::new(Arc::new(Toy), options, credentials([]), vec![], Arc::new(()));
+        let made = Session::new(Arc::new(Toy), options, credentials([]), vec![], Arc::new(()), Buckets::private());
         let error: Error = made.err().unwrap();
         assert_eq!(error.kind(), Kind::BadOption);
         assert!(error.message().contains(path) && !error.message().contains("root:"), "{error}");

@@ -23,7 +23,7 @@ impl World {
             switches.requests_per_second_and_token = 0;
         }));
         let mut session = world.connect();
-        session.run(&world.airtable_server("at", ""));
+        session.run(&world.airtable_server("at", ", requests_per_second '0'"));
         session.run(&format!("CREATE USER MAPPING FOR CURRENT_USER SERVER at OPTIONS (token '{AIRTABLE_TOKEN}')"));
         session.run("CREATE SCHEMA ops");
         world

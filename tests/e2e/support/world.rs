@@ -36,6 +36,12 @@ impl World {
         World::build(Cluster::shared(), config, turn, "")
     }
 
+    /// The same in another cluster.
+    pub fn bare_in(cluster: Arc<Cluster>, config: Config) -> World {
+        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        World::build(cluster, config, turn, "")
+    }
+
     /// The same, while no other test runs.
     pub fn bare_alone(config: Config) -> World {
         let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));

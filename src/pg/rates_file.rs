@@ -1,0 +1,49 @@
+//! The memory of the rates that all backends keep together: a file that each of them maps.
+//!
+//! Not Postgres's shared memory, which a library has only if it is preloaded, and which the I/O thread must not touch.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr;
+use std::slice;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+
+use super::data_dir::{create, data_file};
+use crate::error::{Error, Kind, Result};
+use crate::http::limiter::Buckets;
+
+/// The number is raised when the words come to mean something else.
+const NAME: &str = "rates.1";
+
+/// The buckets of this cluster; the same for all its processes.
+///
+/// Errors: XX000 if the file cannot be had.
+pub fn buckets() -> Result<Buckets> {
+    static BUCKETS: OnceLock<Buckets> = OnceLock::new();
+    if let Some(buckets) = BUCKETS.get() {
+        return Ok(*buckets);
+    }
+    let words = map().map_err(|error| {
+        Error::new(Kind::Internal, format!("the file of rates, which all sessions share, cannot be had: {error}"))
+            .hint("The server must be able to write to the directory sequin_fdw in its data directory.")
+    })?;
+    Ok(*BUCKETS.get_or_init(|| Buckets::new(words)))
+}
+
+fn map() -> io::Result<&'static [AtomicU64]> {
+    let bytes = Buckets::WORDS * size_of::<AtomicU64>();
+    let file = create(&data_file(NAME))?;
+    // Of one length for all, so that it never shrinks below what another process has mapped.
+    file.set_len(bytes as u64)?;
+    // SAFETY: a new mapping of a file of this length, which stays as long as the process.
+    let memory = unsafe {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        libc::mmap(ptr::null_mut(), bytes, access, kind, file.as_raw_fd(), 0)
+    };
+    if memory == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: aligned to a page, as long as said, never unmapped; all processes use it as atomics.
+    Ok(unsafe { slice::from_raw_parts(memory.cast::<AtomicU64>(), Buckets::WORDS) })
+}
