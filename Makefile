@@ -71,6 +71,7 @@ lint: deps
 bench: install
 	$(CARGO) bench --no-run $(FEATURES) --benches
 	@tests/cluster run -- $(CARGO) bench $(FEATURES) --bench scan
+	@tests/cluster run -- $(CARGO) bench $(FEATURES) --bench airtable
 	@tests/cluster run -- $(CARGO) bench $(FEATURES) --bench write
 	@tests/cluster run --set shared_preload_libraries=sequin_fdw -- $(CARGO) bench $(FEATURES) --bench sync
 

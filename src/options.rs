@@ -61,6 +61,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     spec("requests_per_second", Place::Server, count),
     spec("request_timeout", Place::Server, seconds),
     spec("max_retries", Place::Server, count),
+    spec("typecast", Place::Server, boolean),
     spec("ca_file", Place::Server, absolute_path),
     spec("allow_insecure", Place::Server, boolean),
     spec("token", Place::UserMapping, not_empty),
@@ -213,6 +214,8 @@ pub struct ServerOptions {
     /// How long one request may take, from connecting to the last byte.
     pub request_timeout: Duration,
     pub max_retries: u32,
+    /// Whether the API may make values fit, where it can.
+    pub typecast: bool,
     pub ca_file: Option<String>,
     pub allow_insecure: bool,
 }
@@ -238,6 +241,7 @@ impl ServerOptions {
                 .and_then(|value| value.parse().ok())
                 .map_or(Duration::from_secs(120), Duration::from_secs_f64),
             max_retries: number("max_retries").unwrap_or(4),
+            typecast: flag(options, "typecast"),
             ca_file: text("ca_file"),
             allow_insecure: flag(options, "allow_insecure"),
         })

@@ -5,6 +5,7 @@
 mod airtable_importing;
 mod airtable_pushing;
 mod airtable_reading;
+mod airtable_typecast;
 mod airtable_writing;
 mod analyzing;
 mod cancelling;

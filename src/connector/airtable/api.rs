@@ -26,6 +26,7 @@ pub struct Airtable {
     page_rows: u32,
     max_retries: u32,
     requests_per_second: Option<u32>,
+    typecast: bool,
 }
 
 impl Airtable {
@@ -41,7 +42,7 @@ impl Airtable {
         let page_rows = server.page_size.unwrap_or(*PAGE_ROWS.end());
         let page_rows = page_rows.clamp(*PAGE_ROWS.start(), *PAGE_ROWS.end());
         let (max_retries, requests_per_second) = (server.max_retries, server.requests_per_second);
-        Ok(Airtable { page_rows, max_retries, requests_per_second })
+        Ok(Airtable { page_rows, max_retries, requests_per_second, typecast: server.typecast })
     }
 
     /// Records in a page, no more than are expected to be read in all.
@@ -61,6 +62,11 @@ impl Airtable {
         let of_token = if self.requests_per_second.is_none() { Some(OF_TOKEN) } else { None };
         let token = Rate { per_credential: true, ..Rate::per_second("Airtable with this token", of_token) };
         base.into_iter().chain([token]).collect()
+    }
+
+    /// Whether Airtable may make values fit: add choices, find linked records by their names.
+    pub fn typecast(&self) -> bool {
+        self.typecast
     }
 
     pub fn max_retries(&self) -> u32 {

@@ -40,7 +40,8 @@ pub fn job(airtable: &Airtable, write: &Write, changes: &[Change]) -> Result<Job
         quote(&mut name, &field.name);
         name + ":"
     };
-    let records = Records { path: format!("/v0/{base}/{table}"), names: write.fields.iter().map(name).collect() };
+    let names = write.fields.iter().map(name).collect();
+    let records = Records { path: format!("/v0/{base}/{table}"), names, typecast: airtable.typecast() };
     Ok(batch(records, write.clone(), changes, airtable.max_retries()))
 }
 
@@ -49,6 +50,7 @@ struct Records {
     path: String,
     /// For each field: `"fld…":`
     names: Vec<String>,
+    typecast: bool,
 }
 
 #[derive(Deserialize)]
@@ -103,7 +105,9 @@ impl Wording for Records {
         let by = write.by.and_then(|at| write.fields.get(at)).filter(|_| write.op == Op::Upsert);
         let upsert = by.map(|by| json!({ "fieldsToMergeOn": [by.name] }));
         let upsert = upsert.map(|upsert| format!(",\"performUpsert\":{upsert}")).unwrap_or_default();
-        let body = format!("{{\"returnFieldsByFieldId\":true{upsert},\"records\":[{}]}}", words.join(","));
+        let typecast = if self.typecast { ",\"typecast\":true" } else { "" };
+        let records = words.join(",");
+        let body = format!("{{\"returnFieldsByFieldId\":true{typecast}{upsert},\"records\":[{records}]}}");
         // That a record is gone is no end of the batch.
         Request { any_answer: true, ..Request::json(method, &self.path, body, effect) }
     }

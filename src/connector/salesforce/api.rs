@@ -29,8 +29,12 @@ pub struct Salesforce {
 }
 
 impl Salesforce {
-    /// Errors: HV00D if the version of the API is none, or retired.
+    /// Errors: HV00D if the version of the API is none, or retired, or an option is set that the API has no use for.
     pub fn new(server: &ServerOptions) -> Result<Self> {
+        if server.typecast {
+            return Err(Error::new(Kind::BadOption, "option \"typecast\" means nothing to Salesforce")
+                .hint("ALTER SERVER … OPTIONS (DROP typecast);"));
+        }
         let version = server.api_version.as_deref().unwrap_or(DEFAULT_VERSION);
         let major = version
             .strip_suffix(".0")
