@@ -78,6 +78,8 @@ CREATE TABLE sync (
   sweep_position jsonb,
   sweep_read bigint NOT NULL DEFAULT 0,
   swept_at timestamptz,
+  -- What the last sweep compared: the places of a column in the foreign table and in the target.
+  columns jsonb,
   -- About how many records there are.
   expected bigint,
   -- When the table was last as the API had it, and when something was last changed in it.
@@ -135,7 +137,8 @@ CREATE FUNCTION stop_sync(target regclass) RETURNS void
 
 COMMENT ON FUNCTION stop_sync(regclass) IS 'Ends the syncing of a table, and keeps it as an ordinary one.';
 
-CREATE VIEW sync_status AS
+-- Functions of whoever asks see no rows but their own.
+CREATE VIEW sync_status WITH (security_barrier) AS
   SELECT s.target, s.source,
     CASE WHEN s.error IS NOT NULL THEN 'failing' WHEN s.filled THEN 'current' ELSE 'filling' END AS state,
     CASE WHEN s.filled

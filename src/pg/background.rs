@@ -70,10 +70,10 @@ pub fn transaction<T>(work: impl FnOnce() -> Result<T>) -> std::result::Result<T
     .catch_others(|error| Err(Failure::of_caught(error)))
     .execute();
     if done.is_err() {
-        // SAFETY: ends the transaction, wherever the error was raised.
+        // SAFETY: ends the transaction, and whatever is open within it, wherever the error was raised.
         unsafe {
             pg_sys::error_context_stack = std::ptr::null_mut();
-            pg_sys::AbortCurrentTransaction();
+            pg_sys::AbortOutOfAnyTransaction();
         }
     }
     version::report_statistics();

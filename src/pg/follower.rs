@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use pgrx::pg_sys;
 
+use super::catalog::relation_name;
 use super::merge::{self, Kept, Piece};
 use super::session::{Answers, Remote};
+use super::spi::Spi;
 use super::synced::{Synced, lock_relation, now};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::http::meter::Meter;
 use crate::query::delta::Delta;
 use crate::sync::pace::Allowance;
@@ -43,8 +45,11 @@ pub struct Follower {
     task: Task,
     answers: Answers<Delta>,
     meter: Arc<Meter>,
-    /// Requests that are in the table's count already.
+    /// Requests that are in the table's count already, and those that are once the transaction is committed.
     counted: u64,
+    counting: u64,
+    /// What stays wrong with the table, however this read ends.
+    standing: Option<String>,
     /// When the read began; of a filling that is gone on with, when it first did.
     began: i64,
     sweep_began: i64,
@@ -96,6 +101,8 @@ impl Follower {
             answers,
             meter,
             counted: 0,
+            counting: 0,
+            standing: None,
             began,
             sweep_began,
             piece: Piece::default(),
@@ -159,6 +166,8 @@ impl Follower {
         if !lock_relation(self.synced.target, pg_sys::RowExclusiveLock) || !self.synced.reload()? {
             return Ok(Progress::Gone);
         }
+        must_see_all(&self.synced)?;
+        check_constraints_at_once()?;
         self.count_requests();
         let fill = (!self.synced.state.filled).then_some(self.sweep_began);
         let mut kept = self.piece.keep(&self.synced, self.began, fill, wait, &mut self.collided)?;
@@ -188,6 +197,27 @@ impl Follower {
         })
     }
 
+    /// Says that the transaction which has kept a piece is committed.
+    pub fn settle(&mut self) {
+        self.counted = self.counting;
+    }
+
+    /// What stays wrong with the table, however this read ends.
+    pub fn leave(&mut self, error: Option<String>) {
+        self.standing = error;
+    }
+
+    /// Writes down that the read has failed, and what it has cost. How long to wait until the next is the result.
+    pub fn fail(&mut self, error: &str) -> Result<Duration> {
+        if !self.synced.reload()? {
+            return Ok(Duration::ZERO);
+        }
+        self.count_requests();
+        let wait = self.synced.state.fail(error);
+        self.synced.save()?;
+        Ok(wait.max(self.wait))
+    }
+
     /// Lets go of the piece, once the transaction that has kept it is committed.
     pub fn forget_piece(&mut self) {
         if self.task == Task::Sweep {
@@ -212,6 +242,7 @@ impl Follower {
                 }
                 if self.ended {
                     (state.filled, state.swept_at) = (true, Some(self.sweep_began));
+                    state.columns = Some(self.synced.columns.clone());
                     (state.sweep_began, state.sweep_position) = (None, None);
                     // Changes are looked for from the beginning of the filling on, and are still to be seen.
                     if self.synced.followed.feed.is_none() || filling {
@@ -229,7 +260,7 @@ impl Follower {
             }
         }
         if self.ended {
-            (state.failures, state.error, state.next_try) = (0, None, None);
+            (state.failures, state.error, state.next_try) = (0, self.standing.clone(), None);
         }
     }
 
@@ -237,12 +268,12 @@ impl Follower {
     fn count_requests(&mut self) {
         let counts = self.meter.snapshot();
         let requests = counts.requests - self.counted;
-        self.counted = counts.requests;
+        self.counting = counts.requests;
         let (share, every) = (self.synced.options.quota_share / self.synced.siblings as f64, self.synced.every);
         let state = &mut self.synced.state;
         state.requests += requests;
         let Some(quota) = counts.quota else { return };
-        let idle = state.tokens_at.map_or(0, |at| now().saturating_sub(at)).unsigned_abs();
+        let idle = state.tokens_at.map_or(0, |at| now().saturating_sub(at).max(0)).unsigned_abs();
         let mut allowance = Allowance::new(share * quota.limit as f64, state.tokens, Duration::from_micros(idle));
         if state.filled {
             allowance.spend(requests);
@@ -256,4 +287,24 @@ impl Follower {
         });
         (state.tokens, state.tokens_at) = (Some(allowance.tokens()), Some(now()));
     }
+}
+
+/// Refuses a table of which its owner may not see all rows: what is hidden would stay as it is for ever.
+fn must_see_all(synced: &Synced) -> Result<()> {
+    // SAFETY: a catalogue look-up.
+    let hides = unsafe { pg_sys::check_enable_rls(synced.target, synced.owner, true) };
+    if hides != pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32 {
+        return Ok(());
+    }
+    let (schema, name) = relation_name(synced.target);
+    Err(Error::new(Kind::Forbidden, format!("row level security hides rows of \"{name}\" from its owner"))
+        .detail("The table is kept as its owner sees it.")
+        .hint(format!("ALTER TABLE {} NO FORCE ROW LEVEL SECURITY;", synced.names.target))
+        .table(&schema, &name))
+}
+
+/// Has deferred constraints checked within each statement: what the owner's code does must not outlast it.
+fn check_constraints_at_once() -> Result<()> {
+    Spi::connect()?.run("SET CONSTRAINTS ALL IMMEDIATE", &[])?;
+    Ok(())
 }

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{PgRelation, PgSqlErrorCode, PgTryBuilder};
 
@@ -139,8 +140,7 @@ impl Piece {
         collided: &mut bool,
     ) -> Result<Kept> {
         let alone = lock_alone(synced, wait);
-        let mut kept = Kept { held: !alone, ..Kept::default() };
-        self.forget_deleted(synced, began)?;
+        let mut kept = Kept { held: !alone, overtaken: self.forget_deleted(synced, began)?, ..Kept::default() };
         if fill.is_none() {
             self.keep_last_words();
         }
@@ -212,17 +212,20 @@ impl Piece {
         (self.fates, self.indexed) = (HashMap::new(), 0);
     }
 
-    /// Leaves out the records that users deleted after the piece was read.
-    fn forget_deleted(&mut self, synced: &Synced, began: i64) -> Result<()> {
+    /// Leaves out the records that users deleted after the piece was read. Whether there are any: one may be back at the
+    /// API by now. What was deleted at a time that is not here yet was so by another clock.
+    fn forget_deleted(&mut self, synced: &Synced, began: i64) -> Result<bool> {
         let _keeper = as_keeper()?;
         let spi = Spi::connect()?;
-        let sql = "SELECT key FROM sequin.sync_deleted WHERE target = $1 AND at >= $2";
+        let sql = "SELECT key FROM sequin.sync_deleted WHERE target = $1 AND at BETWEEN $2 AND clock_timestamp()";
         let deleted = spi.run_kept(sql, &[oid_arg(synced.target), moment_arg(began)])?;
         let deleted: HashSet<_> = (0..deleted.len()).filter_map(|row| deleted.text(row, 1)).collect();
+        let here = |pages: &[Page]| pages.iter().map(Page::rows).sum::<usize>();
+        let before = here(&self.pages);
         if !deleted.is_empty() {
             self.retain(|key, _| !deleted.contains(key));
         }
-        Ok(())
+        Ok(here(&self.pages) < before)
     }
 }
 
@@ -261,7 +264,7 @@ pub fn note_deleted(synced: &Synced, keys: &[&str], oldest: i64) -> Result<()> {
     let _keeper = as_keeper()?;
     let spi = Spi::connect()?;
     let target = oid_arg(synced.target);
-    let forget = "DELETE FROM sequin.sync_deleted WHERE target = $1 AND at < $2";
+    let forget = "DELETE FROM sequin.sync_deleted WHERE target = $1 AND at NOT BETWEEN $2 AND clock_timestamp()";
     spi.run_kept(forget, &[target, moment_arg(oldest)])?;
     if !keys.is_empty() {
         let sql = "INSERT INTO sequin.sync_deleted SELECT $1, key, clock_timestamp() FROM unnest($2) AS key";
@@ -307,22 +310,33 @@ fn sized(sql: &str, records: usize) -> String {
 fn insert_all(spi: &Spi, sql: &str, args: &[Arg]) -> Result<Option<u64>> {
     // SAFETY: globals of the one thread that runs Postgres code.
     let (memory, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
-    // SAFETY: within a transaction; it is ended below, or with the transaction.
+    // SAFETY: within a transaction; it is ended below, whatever happens: Postgres would abort it alone, and leave the
+    // transaction around it open.
     unsafe {
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::MemoryContextSwitchTo(memory);
     }
-    let done = PgTryBuilder::new(AssertUnwindSafe(|| spi.run_kept(sql, args).map(|rows| Some(rows.processed))))
-        .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| Ok(None))
+    let done = PgTryBuilder::new(AssertUnwindSafe(|| Ok(spi.run_kept(sql, args))))
+        .catch_others(|error| Err(Box::new(error)))
         .execute();
     // SAFETY: ends what was begun above, and puts back what it has changed.
     unsafe {
         match &done {
-            Ok(Some(_)) => pg_sys::ReleaseCurrentSubTransaction(),
+            Ok(Ok(_)) => pg_sys::ReleaseCurrentSubTransaction(),
             _ => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
         }
         pg_sys::MemoryContextSwitchTo(memory);
         pg_sys::CurrentResourceOwner = owner;
     }
-    done
+    match done {
+        Ok(done) => done.map(|rows| Some(rows.processed)),
+        Err(error) => match *error {
+            CaughtError::PostgresError(ref report) | CaughtError::ErrorReport(ref report)
+                if report.sql_error_code() == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION =>
+            {
+                Ok(None)
+            }
+            error => error.rethrow(),
+        },
+    }
 }

@@ -7,7 +7,7 @@ use pgrx::{PGRXSharedMemory, PgLwLock, pg_guard, pg_shmem_init};
 
 use super::synced::now;
 
-/// Databases that can have a worker.
+/// Databases that can have a worker at a time.
 const MAX_DATABASES: usize = 64;
 
 /// How long a database stays without a worker after somebody needed it to have none, in microseconds.
@@ -25,6 +25,8 @@ struct Entry {
     quiet_until: i64,
 }
 
+const FREE: Entry = Entry { database: 0, worker: 0, wanted: false, quiet_until: 0 };
+
 #[derive(Clone, Copy)]
 struct Registry {
     launcher: i32,
@@ -36,8 +38,7 @@ unsafe impl PGRXSharedMemory for Registry {}
 
 impl Default for Registry {
     fn default() -> Self {
-        let free = Entry { database: 0, worker: 0, wanted: false, quiet_until: 0 };
-        Registry { launcher: 0, entries: [free; MAX_DATABASES] }
+        Registry { launcher: 0, entries: [FREE; MAX_DATABASES] }
     }
 }
 
@@ -86,7 +87,11 @@ pub fn enter_worker(database: Oid) -> bool {
     // SAFETY: a global of this process.
     let me = unsafe { pg_sys::MyProcPid };
     let mut registry = REGISTRY.exclusive();
-    let Some(entry) = registry.entry(database) else { return false };
+    let Some(entry) = registry.entry(database) else {
+        drop(registry);
+        pgrx::log!("sequin_fdw: {MAX_DATABASES} databases have workers, and no more can");
+        return false;
+    };
     if entry.worker != 0 && entry.worker != me && alive(entry.worker) {
         return false;
     }
@@ -126,26 +131,32 @@ pub fn wake(database: Oid) {
     set_latch(sleeper);
 }
 
-/// Databases whose worker is not running and is to be started, of these, and whether it has died. The rest of the memory
-/// is let go of. `known`: those that were looked into before.
+/// Databases whose worker is not running and is to be started, of these, and whether it has died; those that somebody
+/// waits for first. What nobody needs of the memory is let go of. `known`: those that were looked into before.
 pub fn to_start(databases: &[Oid], known: impl Fn(Oid) -> bool) -> Vec<(Oid, bool)> {
     let mut registry = REGISTRY.exclusive();
-    for entry in &mut registry.entries {
-        if entry.database != 0 && !databases.iter().any(|database| database.to_u32() == entry.database) {
-            entry.database = 0;
-            (entry.worker, entry.wanted, entry.quiet_until) = (0, false, 0);
-        }
-    }
     let time = now();
-    let mut start = Vec::new();
+    let (mut start, mut new) = (Vec::new(), Vec::new());
     for database in databases {
-        let Some(entry) = registry.entry(*database) else { break };
-        let died = entry.worker != 0 && !alive(entry.worker);
-        let runs = entry.worker != 0 && !died;
-        if !runs && entry.quiet_until <= time && (died || entry.wanted || !known(*database)) {
-            start.push((*database, died));
+        match registry.entries.iter().find(|entry| entry.database == database.to_u32()) {
+            Some(entry) => {
+                let died = entry.worker != 0 && !alive(entry.worker);
+                if (died || (entry.worker == 0 && entry.wanted)) && entry.quiet_until <= time {
+                    start.push((*database, died));
+                }
+            }
+            None if !known(*database) => new.push((*database, false)),
+            None => {}
         }
     }
+    for entry in &mut registry.entries {
+        let exists = databases.iter().any(|database| database.to_u32() == entry.database);
+        let needed = entry.worker != 0 || entry.wanted || entry.quiet_until > time;
+        if !exists || !needed {
+            *entry = FREE;
+        }
+    }
+    start.extend(new);
     start
 }
 

@@ -12,13 +12,24 @@ pub struct ActingAs {
 }
 
 impl ActingAs {
+    /// Of whoever did not ask for it, a superuser perhaps: nothing that the role's own code does outlasts the statement.
     pub fn role(role: Oid) -> ActingAs {
+        ActingAs::within(role, pg_sys::SECURITY_RESTRICTED_OPERATION)
+    }
+
+    /// As a function that is SECURITY DEFINER does: what a statement of the user's own leaves to the end of the
+    /// transaction, a deferred constraint, is checked there.
+    pub fn definer(role: Oid) -> ActingAs {
+        ActingAs::within(role, pg_sys::SECURITY_LOCAL_USERID_CHANGE)
+    }
+
+    fn within(role: Oid, context: u32) -> ActingAs {
         let mut before = (pg_sys::InvalidOid, 0);
-        let restricted = pg_sys::SECURITY_RESTRICTED_OPERATION as c_int;
+        let context = context as c_int;
         // SAFETY: reads and sets what the abort of a transaction puts right too.
         let level = unsafe {
             pg_sys::GetUserIdAndSecContext(&mut before.0, &mut before.1);
-            pg_sys::SetUserIdAndSecContext(role, before.1 | restricted);
+            pg_sys::SetUserIdAndSecContext(role, before.1 | context);
             pg_sys::NewGUCNestLevel()
         };
         // What runs here runs briefly: it would take longer to compile.

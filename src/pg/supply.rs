@@ -27,18 +27,17 @@ thread_local! {
 /// Runs `work`, in which scans of the table read these records, each scan all of them. Gives the records back, unless
 /// an error ends it.
 pub fn with<T>(supply: Supply, work: impl FnOnce() -> T) -> (T, Vec<Page>) {
-    /// Nothing is left of it when an error passes by.
-    struct Clear;
-    impl Drop for Clear {
+    /// Puts back what was at hand before, also when an error passes by: a trigger may refresh another synced table.
+    struct Before(Option<(i32, Supply)>);
+    impl Drop for Before {
         fn drop(&mut self) {
-            SUPPLY.with_borrow_mut(|supply| *supply = None);
+            SUPPLY.with_borrow_mut(|supply| *supply = self.0.take());
         }
     }
-    SUPPLY.with_borrow_mut(|slot| *slot = Some((trigger_depth(), supply)));
-    let clear = Clear;
+    let before = Before(SUPPLY.with_borrow_mut(|slot| slot.replace((trigger_depth(), supply))));
     let done = work();
     let pages = SUPPLY.with_borrow_mut(|slot| slot.take().map(|(_, supply)| supply.pages).unwrap_or_default());
-    drop(clear);
+    drop(before);
     (done, pages)
 }
 

@@ -42,13 +42,15 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
         return Err(bad("sweep_every", "longer than nothing, or null"));
     }
     let (quoted, existing) = synced::find(target);
+    if let Some(existing) = existing {
+        synced::must_own(existing)?;
+    }
     let target = match existing {
         Some(existing) if let Some(synced) = Synced::read(existing)? => {
             if synced.source.oid != source {
                 let message = format!("{quoted} follows another foreign table, \"{}\"", synced.source.name);
                 return Err(Error::new(Kind::NotSupported, message).hint("sequin.stop_sync() ends that."));
             }
-            synced::must_own(existing)?;
             let _keeper = as_keeper()?;
             spi.run(
                 "UPDATE sequin.sync SET every = $2, options = $3::jsonb WHERE target = $1",
@@ -61,15 +63,12 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
             existing
         }
         None => {
-            let key = table.key().map(|key| key.name.clone()).unwrap_or_default();
             let like = qualified(&table.schema, &table.name);
-            // Says what is wrong if there is no key.
-            synced::shared(&table, &synced::columns(source))?;
-            spi.run(&create_table(&quoted, &like, &key), &[])?;
+            spi.run(&create_table(&quoted, &like, &synced::key(&table)?.name), &[])?;
             synced::find(&quoted).1.ok_or_else(|| Error::new(Kind::Internal, "the new table is not to be found"))?
         }
     };
-    synced::must_last(target)?;
+    synced::must_fit(target)?;
     let names = names(&table, target)?;
     for trigger in names.triggers() {
         spi.run(&trigger, &[])?;
@@ -126,7 +125,7 @@ fn open_source(source: Oid) -> Result<Table> {
 
 fn names(source: &Table, target: Oid) -> Result<Names> {
     let (schema, name) = catalog::relation_name(target);
-    let mut shared = synced::shared(source, &synced::columns(target))?.into_iter().map(|(.., name)| name);
+    let mut shared = synced::shared(source, &synced::columns(target))?.into_iter().map(|column| column.name);
     Ok(Names {
         target: qualified(&schema, &name),
         source: qualified(&source.schema, &source.name),
@@ -144,31 +143,32 @@ fn adopt(spi: &Spi, source: &Table, target: Oid) -> Result<()> {
     if unsafe { pg_sys::get_rel_relkind(target) } as u8 != pg_sys::RELKIND_RELATION {
         return Err(refuse(format!("\"{name}\" is no ordinary table")));
     }
-    synced::must_own(target)?;
+    synced::must_fit(target)?;
     let columns = synced::columns(target);
     let shared = synced::shared(source, &columns)?;
-    let key = quote(&shared[0].2);
-    let unfilled = columns.iter().find(|(place, column, _, needs)| {
-        *needs && column != SYNCED_AT && !shared.iter().any(|(shared, ..)| shared == place)
+    let (key, key_place) = (quote(&shared[0].name), shared[0].places.1);
+    let unfilled = columns.iter().find(|column| {
+        column.needed && column.name != SYNCED_AT && !shared.iter().any(|shared| shared.places.1 == column.place)
     });
-    if let Some((_, column, ..)) = unfilled {
-        return Err(refuse(format!("column \"{column}\" of \"{name}\" is NOT NULL, and nothing gives it a value"))
-            .hint("Give it a default."));
+    if let Some(column) = unfilled {
+        let message = format!("column \"{}\" of \"{name}\" is NOT NULL, and nothing gives it a value", column.name);
+        return Err(refuse(message).hint("Give it a default."));
     }
     let unique = spi.run(
         "SELECT FROM pg_catalog.pg_index WHERE indrelid = $1 AND indisunique AND indimmediate AND indisvalid \
          AND indpred IS NULL AND indnkeyatts = 1 AND indkey[0] = $2::int2",
-        &[oid_arg(target), text_arg(Some(&shared[0].0.to_string()))],
+        &[oid_arg(target), text_arg(Some(&key_place.to_string()))],
     )?;
-    if unique.len() == 0 {
+    let not_null = columns.iter().any(|column| column.place == key_place && column.not_null);
+    if unique.len() == 0 || !not_null {
         return Err(refuse(format!("\"{name}\" has no primary key on {key}"))
             .hint(format!("ALTER TABLE {} ADD PRIMARY KEY ({key});", qualified(&schema, &name))));
     }
-    match columns.iter().find(|(_, column, ..)| column == SYNCED_AT) {
+    match columns.iter().find(|column| column.name == SYNCED_AT) {
         None => {
             spi.run(&format!("ALTER TABLE {} ADD COLUMN {SYNCED_AT} timestamptz", qualified(&schema, &name)), &[])?;
         }
-        Some((_, _, ty, _)) if *ty == pg_sys::TIMESTAMPTZOID => {}
+        Some(column) if column.ty == pg_sys::TIMESTAMPTZOID => {}
         Some(_) => return Err(refuse(format!("column \"{SYNCED_AT}\" of \"{name}\" must be timestamptz"))),
     }
     // Left by a synced table whose state was lost.
@@ -181,20 +181,23 @@ fn adopt(spi: &Spi, source: &Table, target: Oid) -> Result<()> {
 /// Brings a synced table up to date. Returns how many rows have changed.
 pub fn refresh(target: Oid) -> Result<u64> {
     catalog::forbid_in_read_only("sequin.refresh()");
-    synced::lock_relation(target, pg_sys::AccessShareLock);
     synced::must_own(target)?;
+    synced::lock_relation(target, pg_sys::AccessShareLock);
+    Lock::Refreshing.take(target, true);
     // Not in the queue: the worker may itself be waiting for what this transaction has written.
     while !Lock::Following.try_take(target) {
         let io = wait::io()?;
         wait::pause(&io, PAUSE);
         check_for_interrupts!();
     }
+    hold_state(target)?;
     let mut changed = 0;
     loop {
         let synced = read(target)?;
         let (task, last) = match (&synced.followed.feed, &synced.state.since, synced.state.filled) {
             (Some(_), None, _) => (Task::Poll(Duration::ZERO), false),
             (feed, _, false) => (Task::Sweep, feed.is_none()),
+            (Some(_), ..) if synced.has_new_columns() => (Task::Sweep, false),
             (Some(_), ..) => (Task::Poll(LONG_LOOK_BACK), true),
             (None, ..) => (Task::Sweep, true),
         };
@@ -203,6 +206,14 @@ pub fn refresh(target: Oid) -> Result<u64> {
             return Ok(changed);
         }
     }
+}
+
+/// Waits for whoever is about to change how the table is synced, and keeps others from it until the transaction ends.
+fn hold_state(target: Oid) -> Result<()> {
+    let _keeper = as_keeper()?;
+    let spi = Spi::connect()?;
+    spi.run_kept("SELECT FROM sequin.sync WHERE target = $1 FOR NO KEY UPDATE", &[oid_arg(target)])?;
+    Ok(())
 }
 
 fn read(target: Oid) -> Result<Synced> {
@@ -221,6 +232,7 @@ fn run(mut follower: Follower) -> Result<u64> {
             Progress::More(kept) | Progress::Held(kept) | Progress::Done(kept) => changed += kept.changed,
             Progress::Gone => {}
         }
+        follower.settle();
         match progress {
             Progress::More(_) => follower.forget_piece(),
             Progress::Held(_) => {
@@ -235,8 +247,10 @@ fn run(mut follower: Follower) -> Result<u64> {
 
 /// Ends the syncing of a table, which stays as an ordinary one.
 pub fn stop(target: Oid) -> Result<()> {
+    synced::must_own(target)?;
     // As dropping a trigger does; in this order whoever follows the table locks, too.
     synced::lock_relation(target, pg_sys::AccessExclusiveLock);
+    // Somebody may have had it before.
     synced::must_own(target)?;
     let (schema, name) = catalog::relation_name(target);
     let spi = Spi::connect()?;

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::query::delta::Followed;
 use crate::sync::options::SyncOptions;
 use crate::sync::pace::back_off;
-use crate::sync::wording::{Names, qualified};
+use crate::sync::wording::{Names, SYNCED_AT, qualified};
 
 /// What is locked of a synced table besides its rows.
 #[derive(Clone, Copy)]
@@ -23,6 +23,8 @@ pub enum Lock {
     Writing = 1,
     /// One at a time reads the API for the table.
     Following = 2,
+    /// Those who refresh it wait for each other here, where deadlocks among them are found.
+    Refreshing = 3,
 }
 
 /// A synced table and the foreign table that it follows.
@@ -35,6 +37,8 @@ pub struct Synced {
     pub followed: Followed,
     /// The places in the synced table of the key and the columns of `names`, and their types.
     pub places: Vec<(i16, Oid)>,
+    /// The same columns, by their places in the foreign table and in the synced one.
+    pub columns: Vec<(i16, i16)>,
     pub options: SyncOptions,
     pub every: Duration,
     /// Synced tables of the same server, this one among them: they share its quota.
@@ -53,6 +57,8 @@ pub struct State {
     pub sweep_position: Option<Json>,
     pub sweep_read: u64,
     pub swept_at: Option<i64>,
+    /// [`Synced::columns`] of the last sweep.
+    pub columns: Option<Vec<(i16, i16)>>,
     pub expected: Option<u64>,
     pub current_at: Option<i64>,
     pub changed_at: Option<i64>,
@@ -124,6 +130,16 @@ pub fn state_table() -> Option<Oid> {
     (table != pg_sys::InvalidOid).then_some(table)
 }
 
+/// Whether that table is the extension's own: where the extension is not, anybody may have made one of this name.
+pub fn is_installed() -> bool {
+    let Some(table) = state_table() else { return false };
+    // SAFETY: catalogue look-ups.
+    unsafe {
+        let extension = pg_sys::get_extension_oid(c"sequin_fdw".as_ptr(), true);
+        extension != pg_sys::InvalidOid && pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, table) == extension
+    }
+}
+
 /// Acts as the role that owns the extension's own tables.
 pub fn as_keeper() -> Result<ActingAs> {
     let table = state_table().ok_or_else(|| Error::new(Kind::Internal, "the table sequin.sync is missing"))?;
@@ -137,37 +153,59 @@ pub fn title(relation: Oid) -> String {
     unsafe { text(pg_sys::quote_qualified_identifier(c_text(&schema), c_text(&name))) }
 }
 
-/// Who owns a relation.
+/// Who owns a relation; nobody if there is none.
 pub fn owner_of(relation: Oid) -> Oid {
-    // SAFETY: the caller has a lock on the relation, or it is one of the extension's own.
-    let relation = unsafe { PgRelation::open(relation) };
-    // SAFETY: an open relation's own row of the catalogue.
-    unsafe { (*(*relation.as_ptr()).rd_rel).relowner }
+    // SAFETY: a look-up by the key of this cache; what it finds is a row of this type, and lives until it is released.
+    unsafe {
+        let row = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as _, relation.into());
+        if row.is_null() {
+            return pg_sys::InvalidOid;
+        }
+        let owner = (*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_class>()).relowner;
+        pg_sys::ReleaseSysCache(row);
+        owner
+    }
 }
 
-/// Refuses whoever is not the owner, nor a member of that role.
+/// Refuses whoever is not the owner, nor a member of that role. To be asked before the table is locked: whoever may do
+/// nothing with it must not hold up those who may.
 pub fn must_own(target: Oid) -> Result<()> {
-    if catalog::has_role(owner_of(target)) {
+    let (owner, (_, name)) = (owner_of(target), catalog::relation_name(target));
+    if owner == pg_sys::InvalidOid {
+        return Err(Error::new(Kind::UnknownObject, format!("there is no table with OID {}", target.to_u32())));
+    }
+    if catalog::has_role(owner) {
         return Ok(());
     }
-    let (_, name) = catalog::relation_name(target);
     Err(Error::new(Kind::Forbidden, format!("must be owner of table \"{name}\"")))
 }
 
-/// Refuses a table that the end of a session or a crash empties: nothing would tell that it is to be filled again.
-pub fn must_last(target: Oid) -> Result<()> {
+/// Refuses a table that cannot be kept: one that the end of a session or a crash empties, since nothing would tell that
+/// it is to be filled again, and one whose rows can be changed by way of another, where its triggers see nothing of it.
+pub fn must_fit(target: Oid) -> Result<()> {
+    let (schema, name) = catalog::relation_name(target);
     // SAFETY: a catalogue look-up.
-    let (lasts, (schema, name)) =
-        unsafe { (pg_sys::get_rel_persistence(target) as u8, catalog::relation_name(target)) };
+    let lasts = unsafe { pg_sys::get_rel_persistence(target) } as u8;
     let what = match lasts {
         pg_sys::RELPERSISTENCE_TEMP => "a temporary table",
         pg_sys::RELPERSISTENCE_UNLOGGED => "unlogged: a crash empties it",
+        _ if has_kin(target)? => {
+            "a partition, or one of several that inherit: what is written by way of another is not sent"
+        }
         _ => return Ok(()),
     };
     let message = format!("\"{name}\" cannot be a synced table, since it is {what}");
     Err(Error::new(Kind::NotSupported, message)
         .hint("Name an ordinary table, or one that is not there yet.")
         .table(&schema, &name))
+}
+
+/// Whether a table inherits from another, or another from it.
+fn has_kin(table: Oid) -> Result<bool> {
+    let _keeper = as_keeper()?;
+    let spi = Spi::connect()?;
+    let sql = "SELECT FROM pg_catalog.pg_inherits WHERE inhrelid = $1 OR inhparent = $1 LIMIT 1";
+    Ok(spi.run_kept(sql, &[oid_arg(table)])?.len() > 0)
 }
 
 /// Locks a relation against being dropped, until the transaction ends. False if there is none any more.
@@ -178,48 +216,90 @@ pub fn lock_relation(relation: Oid, mode: u32) -> bool {
     unsafe { pg_sys::get_rel_relkind(relation) != 0 }
 }
 
-/// The columns of a relation, those of which core keeps the name but no more left out: place, name, type, and whether a
-/// row needs a value for it.
-pub fn columns(relation: Oid) -> Vec<(i16, String, Oid, bool)> {
+/// A column of a synced table, or of one that is to be.
+pub struct Column {
+    pub place: i16,
+    pub name: String,
+    pub ty: Oid,
+    modifier: i32,
+    /// Whether the table computes it.
+    computed: bool,
+    pub not_null: bool,
+    /// Whether a row needs a value for it.
+    pub needed: bool,
+}
+
+/// The columns of a relation, without those of which core keeps no more than the place.
+pub fn columns(relation: Oid) -> Vec<Column> {
     // SAFETY: the caller has a lock on it.
     let relation = unsafe { PgRelation::open(relation) };
     let descriptor = relation.tuple_desc();
     let columns = descriptor.iter().filter(|column| !column.attisdropped);
     columns
-        .map(|column| {
-            let needs = column.attnotnull && !column.atthasdef && column.attidentity == 0;
-            (column.attnum, column.name().to_owned(), column.atttypid, needs)
+        .map(|column| Column {
+            place: column.attnum,
+            // SAFETY: a name is a NUL-terminated string.
+            name: unsafe { text(column.attname.data.as_ptr()) },
+            ty: column.atttypid,
+            modifier: column.atttypmod,
+            computed: column.attgenerated != 0 || column.attidentity as u8 == pg_sys::ATTRIBUTE_IDENTITY_ALWAYS,
+            not_null: column.attnotnull,
+            needed: column.attnotnull && !column.atthasdef && column.attidentity == 0,
         })
         .collect()
 }
 
-/// The columns that source and target share: the key first. Places and types are the target's.
-///
-/// Errors: HV00J without a key, 42804's kind where a shared name has another type.
-pub fn shared(source: &Table, target: &[(i16, String, Oid, bool)]) -> Result<Vec<(i16, Oid, String)>> {
-    let name = &source.name;
-    let key = source.key().ok_or_else(|| {
+/// The column of a foreign table's key. Errors: HV00J without one.
+pub fn key(source: &Table) -> Result<&catalog::Column> {
+    source.key().ok_or_else(|| {
+        let name = &source.name;
         Error::new(Kind::MissingOption, format!("foreign table \"{name}\" has no key column"))
             .hint("ALTER FOREIGN TABLE … ALTER COLUMN id OPTIONS (ADD key 'true');")
             .table(&source.schema, name)
-    })?;
+    })
+}
+
+/// A column that source and target share.
+pub struct Shared {
+    /// Where it stands in the source, and where in the target.
+    pub places: (i16, i16),
+    pub ty: Oid,
+    pub name: String,
+}
+
+/// The columns that source and target share: the key first.
+///
+/// Errors: HV00J without a key, 42804's kind where a shared name has another type.
+pub fn shared(source: &Table, target: &[Column]) -> Result<Vec<Shared>> {
+    let (name, key) = (&source.name, key(source)?);
     let mut shared = Vec::new();
     for column in std::iter::once(key).chain(source.columns().iter().filter(|column| column.attribute != key.attribute))
     {
-        let Some((place, _, ty, _)) = target.iter().find(|(_, name, ..)| *name == column.name) else {
+        let Some(own) = target.iter().find(|own| own.name == column.name) else {
             if column.attribute == key.attribute {
                 let message = format!("the table has no column \"{}\", the key of \"{name}\"", column.name);
                 return Err(Error::new(Kind::NotSupported, message));
             }
             continue;
         };
-        if *ty != column.type_oid {
-            let message = format!("column \"{}\" has another type than in foreign table \"{name}\"", column.name);
-            return Err(Error::new(Kind::NotSupported, message)
-                .hint("Change one of the two, or leave the column out of the synced table.")
-                .column(&column.name));
-        }
-        shared.push((*place, *ty, column.name.clone()));
+        // What rounds or cuts would differ for ever.
+        let what = match () {
+            _ if own.ty != column.type_oid || (own.modifier != column.modifier && own.modifier >= 0) => {
+                "has another type than"
+            }
+            _ if own.computed => "is computed here, and so cannot be what it is",
+            _ if own.name == SYNCED_AT => "is taken by synced tables, and cannot be what it is",
+            _ => {
+                shared.push(Shared { places: (column.attribute, own.place), ty: own.ty, name: column.name.clone() });
+                continue;
+            }
+        };
+        return Err(Error::new(
+            Kind::NotSupported,
+            format!("column \"{}\" {what} in foreign table \"{name}\"", own.name),
+        )
+        .hint("Change one of the two, or leave the column out of the synced table.")
+        .column(&column.name));
     }
     Ok(shared)
 }
@@ -227,14 +307,14 @@ pub fn shared(source: &Table, target: &[(i16, String, Oid, bool)]) -> Result<Vec
 /// Everything of a row. Moments come as they are.
 const READ: &str = "SELECT source::oid, extract(epoch FROM every), options, feed, since, filled, sweep_began, \
     sweep_position, sweep_read, swept_at, expected, current_at, changed_at, requests, tokens, tokens_at, failures, error, \
-    note, next_try, extract(epoch FROM (options->>'sweep_every')::interval), options ? 'sweep_every', \
+    note, next_try, columns, extract(epoch FROM (options->>'sweep_every')::interval), options ? 'sweep_every', \
     (SELECT count(*) FROM sequin.sync o JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = o.source \
       JOIN pg_catalog.pg_foreign_table own ON own.ftserver = f.ftserver WHERE own.ftrelid = sync.source) \
     FROM sequin.sync WHERE target = $1";
 
 const SAVE: &str = "UPDATE sequin.sync SET since = $2::jsonb, filled = $3, sweep_began = $4, sweep_position = $5::jsonb, \
     sweep_read = $6, swept_at = $7, expected = $8, current_at = $9, changed_at = $10, requests = $11, \
-    tokens = $12::float8, tokens_at = $13, failures = $14, error = $15, note = $16, next_try = $17 \
+    tokens = $12::float8, tokens_at = $13, failures = $14, error = $15, note = $16, next_try = $17, columns = $18::jsonb \
     WHERE target IN (SELECT target FROM sequin.sync WHERE target = $1 FOR NO KEY UPDATE SKIP LOCKED)";
 
 impl Synced {
@@ -244,6 +324,7 @@ impl Synced {
             return Ok(None);
         }
         let Some(known) = Known::of(target)? else { return Ok(None) };
+        must_fit(target)?;
         if !lock_relation(known.source, pg_sys::AccessShareLock) {
             let message = format!("the foreign table of synced table \"{}\" is gone", catalog::relation_name(target).1);
             return Err(
@@ -253,7 +334,7 @@ impl Synced {
         let source = Table::read(known.source)?;
         let shared = shared(&source, &columns(target))?;
         let (schema, name) = catalog::relation_name(target);
-        let mut names = shared.iter().map(|(_, _, name)| name.clone());
+        let mut names = shared.iter().map(|column| column.name.clone());
         let names = Names {
             target: qualified(&schema, &name),
             source: qualified(&source.schema, &source.name),
@@ -264,7 +345,7 @@ impl Synced {
             let column = source.columns().iter().find(|column| column.name == *name);
             column.map(|column| source.object.fields[column.field].clone())
         };
-        let fields = shared.iter().filter_map(|(.., name)| field(name)).collect();
+        let fields = shared.iter().filter_map(|column| field(&column.name)).collect();
         let sweep_every = match known.sweep_every {
             Some(seconds) => seconds.map(Duration::from_secs_f64),
             // Not said: the default.
@@ -276,7 +357,8 @@ impl Synced {
             names,
             followed: Followed { object: source.object.name.clone(), fields, feed: known.feed },
             source,
-            places: shared.into_iter().map(|(place, ty, _)| (place, ty)).collect(),
+            places: shared.iter().map(|column| (column.places.1, column.ty)).collect(),
+            columns: shared.iter().map(|column| column.places).collect(),
             options: known.options,
             every: known.every,
             siblings: known.siblings,
@@ -299,18 +381,30 @@ impl Synced {
     pub fn save(&self) -> Result<bool> {
         self.state.save(self.target)
     }
+
+    /// Whether there are columns that no sweep has compared: rows that do not change at the API lack them.
+    pub fn has_new_columns(&self) -> bool {
+        let known = self.state.columns.as_deref().unwrap_or_default();
+        self.state.filled && self.columns.iter().any(|column| !known.contains(column))
+    }
 }
 
 impl State {
     /// Writes down that a read has failed. How long to wait until the next is the result.
-    pub fn fail(target: Oid, error: &str) -> Result<Duration> {
+    pub fn note_failure(target: Oid, error: &str) -> Result<Duration> {
         let Some(Known { mut state, .. }) = Known::of(target)? else { return Ok(Duration::ZERO) };
-        state.failures = state.failures.saturating_add(1);
-        let wait = back_off(state.failures);
-        state.error = Some(error.to_owned());
-        state.next_try = Some(now().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)));
+        let wait = state.fail(error);
         state.save(target)?;
         Ok(wait)
+    }
+
+    /// Takes in that a read has failed. How long to wait until the next is the result.
+    pub fn fail(&mut self, error: &str) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let wait = back_off(self.failures);
+        self.error = Some(error.to_owned());
+        self.next_try = Some(now().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)));
+        wait
     }
 
     /// Writes the state down. False if the table is not synced any more, or somebody is about to end that.
@@ -338,6 +432,7 @@ impl State {
             text_arg(self.error.as_deref()),
             text_arg(self.note.as_deref()),
             moment(self.next_try),
+            text_arg(self.columns.as_ref().map(|columns| serde_json::json!(columns).to_string()).as_deref()),
         ];
         let _keeper = as_keeper()?;
         let spi = Spi::connect()?;
@@ -393,9 +488,10 @@ impl Known {
                 error: text(18),
                 note: text(19),
                 next_try: moment(20),
+                columns: text(21).and_then(|columns| serde_json::from_str(&columns).ok()),
             },
-            siblings: rows.count(0, 23).max(1),
-            sweep_every: rows.flag(0, 22).then(|| seconds(21).map(|seconds| seconds.clamp(1.0, 1e9))),
+            siblings: rows.count(0, 24).max(1),
+            sweep_every: rows.flag(0, 23).then(|| seconds(22).map(|seconds| seconds.clamp(1.0, 1e9))),
         })
     }
 }

@@ -1,9 +1,17 @@
 //! Where the major versions of Postgres differ.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::ptr;
 
 use pgrx::pg_sys;
+
+/// What ends a process of ours that takes long, besides `lock_timeout`.
+pub const TIMEOUTS: &[&CStr] = &[
+    c"statement_timeout",
+    c"idle_in_transaction_session_timeout",
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    c"transaction_timeout",
+];
 
 /// Rows and costs of a path.
 #[derive(Clone, Copy)]

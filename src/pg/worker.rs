@@ -14,8 +14,9 @@ use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, Progress, Task};
 use super::schema_watch::SchemaWatch;
 use super::spi::Spi;
 use super::synced::{self, Lock, State, Synced, as_keeper, now};
-use super::{registry, session, wait};
+use super::{registry, session, version, wait};
 use crate::error::Result;
+use crate::sync::pace::back_off;
 
 /// How often the list of synced tables is read anew; whoever changes it says so besides.
 const LOOK: Duration = Duration::from_secs(5);
@@ -56,10 +57,13 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
     session::poll();
     // Nobody is waited for: a table that somebody alters must not hold up the others.
     set(c"lock_timeout", c"300ms");
-    set(c"statement_timeout", c"0");
-    set(c"idle_in_transaction_session_timeout", c"0");
+    for timeout in version::TIMEOUTS {
+        set(timeout, c"0");
+    }
     // What a database is set to for its users.
     set(c"default_transaction_read_only", c"off");
+    // What others committed while a lock was waited for is to be seen.
+    set(c"default_transaction_isolation", c"read committed");
     // Made for statements.
     set(c"sequin_fdw.max_requests", c"0");
     let mut worker = Worker { database, tables: Vec::new(), looked: None };
@@ -126,12 +130,20 @@ struct Followed {
     /// When the next poll is due, and the next sweep.
     poll_at: Instant,
     sweep_at: Option<Instant>,
+    /// What went wrong with the last sweeps of a table that is polled all the same.
+    failing: Option<FailingSweeps>,
     /// When the last look back was a long one.
     long_look: Option<Instant>,
     /// Whether this process holds the lock for following.
     locked: bool,
     /// What was last written to the log.
     logged: Option<String>,
+}
+
+struct FailingSweeps {
+    count: u32,
+    error: String,
+    next: Instant,
 }
 
 struct Running {
@@ -144,7 +156,7 @@ struct Running {
 
 /// The synced tables; `None` if the extension is not here any more. Forgets those whose table is gone.
 fn list() -> Result<Option<Vec<Listed>>> {
-    if synced::state_table().is_none() {
+    if !synced::is_installed() {
         return Ok(None);
     }
     let _keeper = as_keeper()?;
@@ -157,8 +169,9 @@ fn list() -> Result<Option<Vec<Listed>>> {
     }
     let rows = spi.run_kept(
         "SELECT target::oid, extract(epoch FROM every), filled, feed IS NOT NULL, since IS NOT NULL, \
-         extract(epoch FROM swept_at + CASE WHEN feed IS NULL THEN every WHEN options ? 'sweep_every' \
-           THEN (options->>'sweep_every')::interval ELSE interval '1 day' END - clock_timestamp()), \
+         least(extract(epoch FROM swept_at) - extract(epoch FROM clock_timestamp()), 0) \
+           + extract(epoch FROM CASE WHEN feed IS NULL THEN every WHEN options ? 'sweep_every' \
+             THEN (options->>'sweep_every')::interval ELSE interval '1 day' END), \
          extract(epoch FROM next_try - clock_timestamp()), options FROM sequin.sync ORDER BY target",
         &[],
     )?;
@@ -223,6 +236,7 @@ impl Followed {
             watch_at: Instant::now() + WATCH,
             poll_at,
             sweep_at,
+            failing: None,
             long_look: None,
             locked: false,
             logged: None,
@@ -241,6 +255,9 @@ impl Followed {
 
     fn scheduled(mut self) -> Followed {
         self.sweep_at = self.listed.sweep_in.map(|wait| Instant::now() + wait);
+        if let Some(failing) = &self.failing {
+            self.sweep_at = self.sweep_at.map(|at| at.max(failing.next));
+        }
         self
     }
 
@@ -329,12 +346,16 @@ impl Followed {
             return;
         }
         let target = self.listed.target;
+        let may_sweep =
+            self.sweep.is_none() && self.failing.as_ref().is_none_or(|failing| failing.next <= Instant::now());
         let begun = transaction(|| match Synced::read(target)? {
+            Some(synced) if may_sweep && synced.has_new_columns() => Follower::start(synced, Task::Sweep).map(Some),
             Some(synced) => Follower::start(synced, task).map(Some),
             None => Ok(None),
         });
         match begun {
             Ok(Some(follower)) => {
+                let task = follower.task();
                 let running = Some(Running { follower, retry_at: None, held_since: None });
                 match task {
                     Task::Sweep => {
@@ -365,14 +386,20 @@ impl Followed {
         match running.follower.collect() {
             Poll::Pending => return self.put_back(running),
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => return self.fail(&Failure::of_error(&error)),
+            Poll::Ready(Err(error)) => return self.fail_with(running, &Failure::of_error(&error)),
         }
         let oldest = [&self.poll, &self.sweep].into_iter().flatten().map(|other| other.follower.began());
         let oldest = oldest.chain([running.follower.began()]).min().unwrap_or_else(now);
         let held_for = running.held_since.map_or(Duration::ZERO, |since| since.elapsed());
         // Whoever writes without a pause is made to wait for a moment.
         let queue = held_for >= QUEUE_AFTER;
-        match transaction(|| running.follower.keep(oldest, queue)) {
+        let standing = self.failing.as_ref().filter(|_| !sweeps).map(|failing| failing.error.clone());
+        running.follower.leave(standing);
+        let kept = transaction(|| running.follower.keep(oldest, queue));
+        if kept.is_ok() {
+            running.follower.settle();
+        }
+        match kept {
             Ok(Progress::More(_)) => {
                 running.follower.forget_piece();
                 (running.retry_at, running.held_since) = (None, None);
@@ -381,7 +408,12 @@ impl Followed {
             Ok(Progress::Held(_)) => self.hold_back(running, held_for),
             Err(failure) if failure.locked && queue => self.hold_back(running, held_for),
             Ok(Progress::Done(_)) => {
-                self.logged = None;
+                if sweeps {
+                    self.failing = None;
+                }
+                if self.failing.is_none() {
+                    self.logged = None;
+                }
                 let state = &running.follower.synced.state;
                 self.listed.filled = state.filled;
                 self.listed.positioned = state.since.is_some();
@@ -401,7 +433,7 @@ impl Followed {
             Ok(Progress::Gone) => self.poll_at = time + LOOK,
             // Somebody alters the table, say. What was read is lost, and read again.
             Err(failure) if failure.locked => self.poll_at = time + AFTER_LOCK,
-            Err(failure) => self.fail(&failure),
+            Err(failure) => self.fail_with(running, &failure),
         }
     }
 
@@ -429,10 +461,25 @@ impl Followed {
     /// Writes down what went wrong, and tries again later.
     fn fail(&mut self, failure: &Failure) {
         let target = self.listed.target;
+        self.back_off(failure, || State::note_failure(target, &failure.text));
+    }
+
+    /// The same, of a read that was under way. Sweeps back off by themselves: polls in between may well succeed.
+    fn fail_with(&mut self, mut running: Running, failure: &Failure) {
+        if running.follower.task() == Task::Sweep && self.listed.filled && self.listed.feed {
+            let count = self.failing.as_ref().map_or(1, |failing| failing.count.saturating_add(1));
+            let next = Instant::now() + back_off(count);
+            self.failing = Some(FailingSweeps { count, error: failure.text.clone(), next });
+        }
+        self.back_off(failure, || running.follower.fail(&failure.text));
+    }
+
+    fn back_off(&mut self, failure: &Failure, note: impl FnOnce() -> Result<Duration>) {
+        let target = self.listed.target;
         if failure.unknown_field {
             self.watch_at = self.watch_at.min(Instant::now());
         }
-        let wait = transaction(|| State::fail(target, &failure.text));
+        let wait = transaction(note);
         self.poll_at = Instant::now() + wait.unwrap_or(LOOK);
         if self.logged.as_ref() != Some(&failure.text) {
             let name = transaction(|| Ok(synced::title(target))).unwrap_or_default();

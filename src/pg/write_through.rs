@@ -124,7 +124,7 @@ impl Trigger<'_> {
             (!null).then_some(datum)
         };
         let (key_place, key_type) = synced.places[0];
-        let _owner = ActingAs::role(synced.owner);
+        let _owner = ActingAs::definer(synced.owner);
         if let Some(key) = cell(key_place) {
             let spi = Spi::connect()?;
             if spi.run(&synced.names.is_here(), &[(key_type, Some(key))])?.len() > 0 {
@@ -180,7 +180,7 @@ impl Trigger<'_> {
     }
 
     fn update(&self, synced: &Synced) -> Result<()> {
-        let _owner = ActingAs::role(synced.owner);
+        let _owner = ActingAs::definer(synced.owner);
         let _ours = Ours::begin(synced.target);
         let spi = Spi::connect()?;
         // SAFETY: the trigger that is running.
@@ -214,7 +214,7 @@ impl Trigger<'_> {
     }
 
     fn delete(&self, synced: &Synced) -> Result<()> {
-        let owner = ActingAs::role(synced.owner);
+        let owner = ActingAs::definer(synced.owner);
         let spi = Spi::connect()?;
         // SAFETY: the trigger that is running.
         unsafe { spi.register_trigger(self.data)? };

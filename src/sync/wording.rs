@@ -146,7 +146,7 @@ impl Names {
              done AS (UPDATE {target} t SET {set}{SYNCED_AT} = $1 FROM page p, stale s \
              WHERE t.{key} = p.{key} AND s.key = p.{key} AND p.{key} IN (SELECT key FROM free) RETURNING s.differs) \
              SELECT (SELECT count(*) FROM done WHERE differs), (SELECT count(*) FROM stale WHERE differs AND later), \
-             (SELECT count(*) FROM stale WHERE differs AND NOT later AND key NOT IN (SELECT key FROM free))",
+             (SELECT count(*) FROM stale WHERE NOT later AND key NOT IN (SELECT key FROM free))",
             self.list(""),
         )
     }
@@ -167,7 +167,11 @@ impl Names {
 
     /// The keys of rows that were not known to be as the API has them since `$1`.
     pub fn unseen(&self) -> String {
-        format!("SELECT {} FROM {} WHERE coalesce({SYNCED_AT}, '-infinity') < $1", quote(&self.key), self.target)
+        format!(
+            "SELECT {} FROM {} WHERE coalesce({SYNCED_AT} NOT BETWEEN $1 AND clock_timestamp(), true)",
+            quote(&self.key),
+            self.target
+        )
     }
 
     /// Whether there is a row with the key `$1`.

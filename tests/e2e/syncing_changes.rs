@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Config, Session, World, is_ours, wait_until};
+use crate::support::{Action, Config, Fault, Session, World, is_ours, wait_until};
 
 fn following(config: Config, every: &str) -> (World, Session) {
     let world = World::with_worker(config);
@@ -395,4 +395,101 @@ fn fields_that_have_changed_are_followed_if_the_options_say_so() {
     let id = world.sandbox.id("Contact", 3);
     world.upstream().update("Contact", &id, json!({"Phone": "+44 20"}));
     world.await_value(&mut session, &format!("SELECT phone FROM crm.contact WHERE id = '{id}'"), "+44 20");
+}
+
+#[test]
+fn a_column_that_the_table_gets_later_is_filled_for_all_rows() {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let mut session = world.connect();
+    session.run(
+        "CREATE SCHEMA crm; CREATE TABLE crm.contact (id text PRIMARY KEY, last_name text);
+         SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '100 ms')",
+    );
+    world.await_current(&mut session, "crm.contact");
+    session.run("ALTER TABLE crm.contact ADD email text");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    session.run("ALTER TABLE crm.contact DROP email, ADD email text, ADD title text");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    // Once is enough, and a refresh does it, too.
+    thread::sleep(Duration::from_millis(500));
+    let (_, queries) = world.queries_of(|| thread::sleep(Duration::from_millis(500)));
+    assert!(queries.iter().all(|query| query.contains("SystemModstamp >=")), "{queries:#?}");
+    session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '1 hour')");
+    thread::sleep(Duration::from_millis(500));
+    session.run("ALTER TABLE crm.contact ADD department text");
+    session.run("SELECT sequin.refresh('crm.contact')");
+    assert_eq!(world.differences(&mut session, "Contact", "crm.contact"), Vec::<String>::new());
+}
+
+#[test]
+fn a_row_whose_time_somebody_has_set_to_never_goes_with_its_record() {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let mut session = world.connect();
+    session.run(r#"CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '100 ms', options => '{"sweep_every": "1 second"}')"#);
+    world.await_current(&mut session, "crm.contact");
+    world.as_superuser().run(
+        "SET session_replication_role = replica; INSERT INTO crm.contact (id, last_name, _synced_at) VALUES ('003RO0000099999AAA', 'Never there', 'infinity')",
+    );
+    world.await_equal(&mut session, "Contact", "crm.contact");
+}
+
+#[test]
+fn an_interval_beyond_all_calendars_stops_no_table() {
+    let (world, mut session) = small("100 ms");
+    session.run(r#"SELECT sequin.start_sync('salesforce.account', 'crm.account', every => '10000000 years', options => '{"sweep_every": "10000000 years"}')"#);
+    world.await_current(&mut session, "crm.account");
+    session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.people', every => '100 ms')");
+    world.await_equal(&mut session, "Contact", "crm.people");
+}
+
+#[test]
+fn a_record_that_is_dated_in_the_future_hides_no_change_until_then() {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let mut session = world.connect();
+    let id = world.sandbox.id("Contact", 0);
+    let record = json!({"attributes": {"type": "Contact"}, "Id": id, "SystemModstamp": "2099-01-01T00:00:00.000+0000"});
+    let answer = json!({"totalSize": 1, "done": true, "records": [record]}).to_string();
+    world.sandbox.fault(Fault::new(Action::Body(answer)).soql("SystemModstamp DESC").times(1));
+    world.follow_contacts(&mut session, "100 ms");
+    assert_eq!(session.value("SELECT count(*) FROM crm.contact"), "60");
+    let changed = world.sandbox.id("Contact", 5);
+    world.upstream().update("Contact", &changed, json!({"Title": "Seen"}));
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{changed}'"), "Seen");
+}
+
+#[test]
+fn sweeps_that_fail_are_told_and_come_further_apart_while_polls_go_on() {
+    let (world, mut session) = small("100 ms");
+    let is_sweep = |query: &String| !query.contains("SystemModstamp >=");
+    world.sandbox.fault(
+        Fault::status(400, r#"[{"errorCode":"OPERATION_TOO_LARGE","message":"no sweeps today"}]"#).soql("ORDER BY Id"),
+    );
+    session.run(r#"SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '100 ms', options => '{"sweep_every": "1 second"}')"#);
+    world.await_true(&mut session, "SELECT coalesce(last_error, '') LIKE '%no sweeps today%' FROM sequin.sync_status");
+    let (_, queries) = world.queries_of(|| {
+        for round in 0..20 {
+            thread::sleep(Duration::from_millis(500));
+            let error = session.value("SELECT coalesce(last_error, 'none') FROM sequin.sync_status");
+            assert!(error.contains("no sweeps today"), "round {round}: {error}");
+        }
+    });
+    let sweeps = queries.iter().filter(|query| is_sweep(query)).count();
+    assert!((1..=4).contains(&sweeps), "{sweeps} sweeps in 10 s");
+    let id = world.sandbox.id("Contact", 1);
+    world.upstream().update("Contact", &id, json!({"Title": "Polled"}));
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{id}'"), "Polled");
+    world.sandbox.clear_faults();
+    world.await_current(&mut session, "crm.contact");
+}
+
+#[test]
+fn requests_of_reads_that_fail_are_counted() {
+    let (world, mut session) = small("100 ms");
+    session.run("ALTER TABLE crm.contact ADD CONSTRAINT sober CHECK (title <> 'Drunk')");
+    world.upstream().update("Contact", &world.sandbox.id("Contact", 1), json!({"Title": "Drunk"}));
+    world.await_true(&mut session, "SELECT coalesce(last_error, '') LIKE '%sober%' FROM sequin.sync_status");
+    let spent = |session: &mut Session| session.number("SELECT requests FROM sequin.sync_status");
+    let before = spent(&mut session);
+    thread::sleep(Duration::from_secs(4));
+    assert!(spent(&mut session) > before, "{before}");
 }

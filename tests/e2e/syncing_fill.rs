@@ -218,3 +218,50 @@ fn users_may_write_while_the_table_is_filled() {
     world.sandbox.set_latency(Duration::ZERO);
     world.await_equal(&mut session, "Contact", "crm.contact");
 }
+
+/// The row of an adopted table is as the API has it, but nobody could write so down while it was locked.
+#[test]
+fn a_row_that_is_locked_while_its_piece_is_kept_is_not_taken_for_one_that_is_gone() {
+    let world =
+        World::with_worker(Config::new().records("Contact", PIECE + 2000).records("Account", 10).records("Case", 0));
+    let mut session = world.connect();
+    let first = session.value("SELECT id FROM salesforce.contact ORDER BY id LIMIT 1");
+    narrow(&mut session);
+    session.run(&format!(
+        "CREATE TABLE crm.few (LIKE few, _synced_at timestamptz, PRIMARY KEY (id)); INSERT INTO crm.few SELECT * FROM few WHERE id = '{first}'"
+    ));
+    let mut holder = world.connect();
+    holder.run("BEGIN; SELECT FROM crm.few FOR UPDATE");
+    session.run("SELECT sequin.start_sync('few', 'crm.few', every => '1 hour')");
+    world.await_true(&mut session, &format!("SELECT count(*) >= {PIECE} FROM crm.few"));
+    std::thread::sleep(Duration::from_secs(1));
+    holder.run("COMMIT");
+    world.await_current(&mut session, "crm.few");
+    assert_eq!(session.value(&format!("SELECT count(*) FROM crm.few WHERE id = '{first}'")), "1");
+    assert_eq!(session.number("SELECT count(*) FROM crm.few"), i64::from(PIECE + 2000));
+}
+
+#[test]
+fn a_fill_that_the_table_refuses_says_so_and_stops_no_other() {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let mut session = world.connect();
+    session.run(
+        "CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.account', 'crm.account', every => '100 ms');
+         CREATE TABLE crm.contact (id text PRIMARY KEY, last_name text CONSTRAINT short CHECK (length(last_name) < 3))",
+    );
+    world.await_current(&mut session, "crm.account");
+    let worker = world.await_worker();
+    session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '100 ms')");
+    let error =
+        "SELECT coalesce(last_error, '') LIKE '%short%' FROM sequin.sync_status WHERE target = 'crm.contact'::regclass";
+    world.await_true(&mut session, error);
+    let account = world.sandbox.id("Account", 1);
+    world.upstream().update("Account", &account, serde_json::json!({"Description": "Followed"}));
+    world.await_value(&mut session, &format!("SELECT description FROM crm.account WHERE id = '{account}'"), "Followed");
+    // Nor is anything left of it in a session that refreshes.
+    session.fails_with("23514", "SELECT sequin.refresh('crm.contact')").mentions("short");
+    assert_eq!(session.value("SELECT count(*) FROM crm.contact"), "0");
+    assert_eq!(world.worker(), Some(worker), "it is the same worker");
+    session.run("ALTER TABLE crm.contact DROP CONSTRAINT short");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+}

@@ -480,3 +480,57 @@ fn a_new_database_gets_a_worker_and_one_without_synced_tables_keeps_none() {
     session.run("SELECT sequin.stop_sync('crm.contact')");
     assert!(wait_until(Duration::from_secs(10), || world.worker().is_none()), "nothing is left to be done");
 }
+
+#[test]
+fn deferred_constraints_of_a_synced_table_hold_and_stop_neither_users_nor_the_worker() {
+    let (world, mut session) = world("100 ms");
+    session.run("SELECT sequin.start_sync('salesforce.account', 'crm.account', every => '100 ms')");
+    world.await_current(&mut session, "crm.account");
+    session.run(
+        "ALTER TABLE crm.contact ADD CONSTRAINT of_account FOREIGN KEY (account_id) REFERENCES crm.account DEFERRABLE INITIALLY DEFERRED;
+         CREATE TABLE seen (id text); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES (NEW.id); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER see AFTER INSERT OR UPDATE ON crm.contact DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see()",
+    );
+    let (id, account) = (world.sandbox.id("Contact", 1), world.sandbox.id("Account", 3));
+    session.run(&format!("UPDATE crm.contact SET account_id = '{account}', title = 'Deferred' WHERE id = '{id}'"));
+    session.run(&format!("INSERT INTO crm.contact (last_name, account_id) VALUES ('Deferred', '{account}')"));
+    assert_eq!(world.record("Contact", &id)["Title"].as_deref(), Some("Deferred"));
+    let created = world.upstream().create("Contact", json!({"LastName": "Of it", "AccountId": account}));
+    world.await_value(&mut session, &format!("SELECT count(*) FROM crm.contact WHERE id = '{created}'"), "1");
+    world.upstream().update("Contact", &created, json!({"Title": "There"}));
+    session.run("SELECT sequin.refresh('crm.contact')");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    assert!(session.number(&format!("SELECT count(*) FROM seen WHERE id IN ('{id}', '{created}')")) >= 3);
+}
+
+#[test]
+fn a_table_of_that_name_where_the_extension_is_not_is_none_of_the_workers_business() {
+    let world = World::with_worker(config());
+    let mut admin = world.as_superuser();
+    admin.run("DROP EXTENSION sequin_fdw CASCADE");
+    let mut session = world.connect();
+    session.run(
+        "DROP SCHEMA IF EXISTS sequin; CREATE SCHEMA sequin; CREATE SEQUENCE looked;
+         CREATE VIEW sequin.sync AS SELECT nextval('public.looked')::oid AS target, interval '1 second' AS every, true AS filled, '{}'::jsonb AS feed,
+           '{}'::jsonb AS since, now() AS swept_at, '{}'::jsonb AS options, now() AS next_try",
+    );
+    // Whoever is connected while the launcher looks keeps nothing away.
+    admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'sequin_fdw launcher'");
+    thread::sleep(Duration::from_secs(8));
+    assert_eq!(session.value("SELECT is_called FROM looked"), "f");
+}
+
+#[test]
+fn databases_without_synced_tables_do_not_keep_others_from_being_served() {
+    let cluster = Cluster::private(&[]);
+    let mut admin = cluster.superuser("postgres");
+    for number in 0..70 {
+        admin.run(&format!("CREATE DATABASE empty_{number}"));
+    }
+    let world = World::with_worker_in(cluster, config());
+    let mut session = world.connect();
+    world.follow_contacts(&mut session, "100 ms");
+    let id = world.sandbox.id("Contact", 1);
+    world.upstream().update("Contact", &id, json!({"Title": "Served"}));
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{id}'"), "Served");
+}

@@ -457,3 +457,74 @@ fn a_worker_that_waits_for_an_answer_holds_up_neither_stop_nor_drop() {
         .rows("SELECT * FROM sequin.sync_status")
         .is_empty()));
 }
+
+/// Whoever refreshes waits for those who write, and for others who refresh. If two wait for each other, one is told.
+#[test]
+fn two_transactions_that_write_and_refresh_do_not_wait_for_each_other_for_ever() {
+    let (world, mut session) = world("1 hour");
+    session.run("SELECT sequin.start_sync('salesforce.account', 'crm.account', every => '1 hour')");
+    world.await_current(&mut session, "crm.account");
+    let (one, two) = (world.sandbox.id("Contact", 1), world.sandbox.id("Contact", 2));
+    let write = |id: &str| format!("UPDATE crm.contact SET title = 'Written' WHERE id = '{id}'");
+    let refresh = |table: &str| format!("SELECT sequin.refresh('crm.{table}')");
+    for (first, second, then_first, then_second) in [
+        (write(&one), write(&two), refresh("contact"), refresh("contact")),
+        (refresh("contact"), refresh("account"), refresh("account"), refresh("contact")),
+    ] {
+        let mut other = world.connect();
+        for session in [&mut session, &mut other] {
+            session.run("SET statement_timeout = '20 s'; BEGIN");
+        }
+        session.run(&first);
+        other.run(&second);
+        let outcomes = thread::scope(|scope| {
+            let other = scope.spawn(move || {
+                let outcome = other.try_rows(&then_second).err();
+                other.run("ROLLBACK");
+                outcome
+            });
+            let outcome = session.try_rows(&then_first).err();
+            session.run("ROLLBACK");
+            [outcome, other.join().expect("the thread ends")]
+        });
+        let codes: Vec<&str> = outcomes.iter().flatten().map(|failure| failure.code.as_str()).collect();
+        assert_eq!(codes, ["40P01"], "{outcomes:#?}");
+    }
+    session.run("SELECT sequin.refresh('crm.contact')");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+}
+
+#[test]
+fn a_refresh_waits_for_whoever_sets_the_options_and_asks_nothing_meanwhile() {
+    let world = World::new(config().static_token("upstream"));
+    let mut session = world.connect();
+    let start =
+        |every: &str| format!("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '{every}')");
+    session.run(&format!("CREATE SCHEMA crm; {}", start("1 hour")));
+    let mut other = world.connect();
+    other.run(&format!("BEGIN; {}", start("2 hours")));
+    world.sandbox.clear_requests();
+    session.run("SET statement_timeout = '700 ms'");
+    session.fails_with("57014", "SELECT sequin.refresh('crm.contact')");
+    assert!(world.requests().is_empty(), "{:#?}", world.queries());
+    other.run("COMMIT");
+    session.run("RESET statement_timeout");
+    assert_eq!(session.value("SELECT sequin.refresh('crm.contact')"), "60");
+}
+
+#[test]
+fn a_trigger_that_refreshes_another_table_leaves_the_records_at_hand_to_the_merge() {
+    let (world, mut session) = world("1 hour");
+    session.run(
+        "SELECT sequin.start_sync('salesforce.account', 'crm.account', every => '1 hour');
+         CREATE FUNCTION also() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM sequin.refresh('crm.account'); RETURN NULL; END $$;
+         CREATE TRIGGER also AFTER INSERT OR UPDATE ON crm.contact FOR EACH ROW EXECUTE FUNCTION also()",
+    );
+    world.await_current(&mut session, "crm.account");
+    world.upstream().create("Contact", json!({"LastName": "New"}));
+    world.upstream().update("Contact", &world.sandbox.id("Contact", 1), json!({"Title": "Changed"}));
+    let (_, queries) = world.queries_of(|| session.run("SELECT sequin.refresh('crm.contact')"));
+    let contacts: Vec<_> = queries.iter().filter(|query| query.contains("FROM Contact")).collect();
+    assert!(contacts.len() == 1 && contacts[0].contains("SystemModstamp"), "{contacts:#?}");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+}

@@ -80,6 +80,9 @@ fn a_table_that_does_not_fit_is_refused_with_the_reason_and_stays_as_it_is() {
     let cases = [
         ("TABLE crm.contact (id text PRIMARY KEY, score__c integer)", "score__c"),
         ("TABLE crm.contact (id varchar(18) PRIMARY KEY)", "id"),
+        ("TABLE crm.contact (id text PRIMARY KEY, score__c numeric(5, 1))", "score__c"),
+        ("TABLE crm.contact (id text PRIMARY KEY, email text GENERATED ALWAYS AS (lower(id)) STORED)", "computed"),
+        ("TABLE crm.contact (id text UNIQUE)", "primary key"),
         ("TABLE crm.contact (last_name text PRIMARY KEY)", "id"),
         ("TABLE crm.contact (id text)", "primary key"),
         ("TABLE crm.contact (id text, last_name text, PRIMARY KEY (id, last_name))", "primary key"),
@@ -338,4 +341,80 @@ fn without_a_worker_a_notice_says_so_and_refresh_does_it_all() {
     session.run("INSERT INTO crm.contact (last_name) VALUES ('Written through')");
     assert_eq!(world.count("Contact", "LastName", "Written through"), 1);
     assert_eq!(session.value("SELECT sequin.refresh('crm.contact')"), "0", "it is here already");
+}
+
+#[test]
+fn a_partition_or_a_table_that_inherits_is_refused_since_its_triggers_do_not_see_all_writes() {
+    let (world, mut session) = world();
+    session.run(
+        "CREATE TABLE crm.parent (id text NOT NULL, title text);
+         CREATE TABLE crm.contact (PRIMARY KEY (id)) INHERITS (crm.parent)",
+    );
+    session.fails_with("0A000", START).mentions("inherit");
+    session.run("ALTER TABLE crm.contact NO INHERIT crm.parent");
+    session.run("CREATE TABLE crm.child () INHERITS (crm.contact)");
+    session.fails_with("0A000", START).mentions("inherit");
+    session.run("DROP TABLE crm.child");
+    session.run(
+        "CREATE TABLE crm.all (id text NOT NULL, title text, _synced_at timestamptz) PARTITION BY LIST (id);
+         CREATE TABLE crm.part PARTITION OF crm.all (PRIMARY KEY (id)) DEFAULT",
+    );
+    session.fails_with("0A000", "SELECT sequin.start_sync('salesforce.contact', 'crm.part')").mentions("partition");
+    session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '100 ms')");
+    world.await_current(&mut session, "crm.contact");
+    // Nor can a synced table become one, or one that a crash empties, without it being said.
+    let error = "SELECT coalesce(last_error, '') FROM sequin.sync_status";
+    for (make, says, mend) in [
+        ("ALTER TABLE crm.contact INHERIT crm.parent", "inherit", "ALTER TABLE crm.contact NO INHERIT crm.parent"),
+        ("ALTER TABLE crm.contact SET UNLOGGED", "unlogged", "ALTER TABLE crm.contact SET LOGGED"),
+    ] {
+        session.run(make);
+        world.await_true(&mut session, &format!("SELECT ({error}) LIKE '%{says}%'"));
+        session.run(mend);
+        world.await_current(&mut session, "crm.contact");
+    }
+}
+
+#[test]
+fn whoever_does_not_own_a_table_does_not_wait_for_its_lock_and_holds_up_nobody() {
+    let (world, mut session) = world();
+    let stranger = format!("{}_stranger", world.name);
+    world.as_superuser().run(&format!("CREATE ROLE \"{stranger}\" LOGIN PASSWORD 'secret'"));
+    session.run(START);
+    world.await_current(&mut session, "crm.contact");
+    session.run(&format!("CREATE TABLE crm.plain (id text PRIMARY KEY); GRANT USAGE ON SCHEMA crm, salesforce TO \"{stranger}\"; GRANT SELECT ON salesforce.contact TO \"{stranger}\""));
+    let mut strange = world.connect_as(&stranger, "secret");
+    strange.run("SET lock_timeout = '2 s'");
+    // A reader is enough to make whoever asks for a table alone wait, and all others behind.
+    session.run("BEGIN; SELECT count(*) FROM crm.contact, crm.plain; LOCK TABLE crm.contact, crm.plain IN ACCESS EXCLUSIVE MODE");
+    for call in [
+        "stop_sync('crm.contact')",
+        "refresh('crm.contact')",
+        "start_sync('salesforce.contact', 'crm.contact')",
+        "start_sync('salesforce.contact', 'crm.plain')",
+    ] {
+        strange.fails_with("42501", &format!("SELECT sequin.{call}")).mentions("must be owner");
+    }
+    session.run("COMMIT");
+    for call in ["stop_sync(4294967295)", "refresh(0)"] {
+        let failure = session.fails(&format!("SELECT sequin.{call}"));
+        assert_ne!(failure.code, "XX000", "{failure:#?}");
+    }
+}
+
+#[test]
+fn functions_of_others_do_not_see_the_status_of_tables_that_are_not_theirs() {
+    let (world, mut session) = world();
+    session.run(START);
+    let stranger = format!("{}_stranger", world.name);
+    let mut admin = world.as_superuser();
+    admin.run(&format!(
+        "CREATE ROLE \"{stranger}\" LOGIN PASSWORD 'secret'; CREATE SCHEMA own AUTHORIZATION \"{stranger}\""
+    ));
+    let mut strange = world.connect_as(&stranger, "secret");
+    strange.run(
+        "CREATE TABLE own.mine (); SET enable_nestloop = off;
+         CREATE FUNCTION own.leak(bigint) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS $$ BEGIN RAISE EXCEPTION 'seen'; END $$",
+    );
+    assert_eq!(strange.rows("SELECT * FROM sequin.sync_status WHERE own.leak(requests)").len(), 0);
 }

@@ -472,3 +472,18 @@ fn a_write_to_a_table_whose_foreign_table_is_gone_is_refused_by_name() {
     session.run("SELECT sequin.stop_sync('crm.contact'); UPDATE crm.contact SET title = 'mine'");
     assert_eq!(world.count("Contact", "Title", "mine"), 0);
 }
+
+#[test]
+fn rows_that_a_policy_hides_from_the_owner_are_told_of_and_do_not_stay_behind_in_silence() {
+    let (world, mut session) = world();
+    let id = world.sandbox.id("Contact", 1);
+    session.run(&format!("UPDATE crm.contact SET title = 'Hidden' WHERE id = '{id}'"));
+    session.run("ALTER TABLE crm.contact ENABLE ROW LEVEL SECURITY; ALTER TABLE crm.contact FORCE ROW LEVEL SECURITY; CREATE POLICY few ON crm.contact USING (title IS DISTINCT FROM 'Hidden')");
+    world.upstream().update("Contact", &id, json!({"Title": "Shown"}));
+    session
+        .fails_with("42501", "SELECT sequin.refresh('crm.contact')")
+        .mentions("hides rows")
+        .hints("NO FORCE ROW LEVEL SECURITY");
+    session.run("ALTER TABLE crm.contact NO FORCE ROW LEVEL SECURITY; SELECT sequin.refresh('crm.contact')");
+    equal(&world, &mut session);
+}

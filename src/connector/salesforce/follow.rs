@@ -229,7 +229,8 @@ impl Machine for Changes {
         let step = self.inner.next(last)?;
         if matches!(step, Step::Done) {
             self.ended = true;
-            let position = self.seen.max(self.now).map(|since| json!(Since { since }));
+            // A record that is dated in the future says nothing of what happens until then.
+            let position = self.now.or(self.seen).map(|since| json!(Since { since }));
             return Ok(Step::Yield(Delta { position, ..Delta::default() }));
         }
         Ok(step.map(|page| self.read(page)))
@@ -249,7 +250,8 @@ impl Changes {
             }
             !deleted && !self.silent
         });
-        let position = self.seen.filter(|_| !self.silent).map(|since| json!(Since { since }));
+        let seen = self.seen.map(|seen| self.now.map_or(seen, |now| seen.min(now)));
+        let position = seen.filter(|_| !self.silent).map(|since| json!(Since { since }));
         Delta { records: page, gone, position }
     }
 }
