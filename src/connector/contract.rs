@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
 use crate::query::change::{Change, Op, Outcome, Write, WriteLimits};
-use crate::query::delta::{Delta, Followed};
+use crate::query::delta::{Delta, Feed, Followed};
 use crate::query::page::{Page, Record, Weigh};
 use crate::schema::{Field, Object};
 use crate::value::Value;
@@ -51,7 +51,7 @@ pub trait Connector: Send + Sync {
 
     /// How the changes of an object, as the API describes it, are asked for: handed back in [`Followed::feed`]. `None` if
     /// the API does not tell of changes, so that all records have to be compared.
-    fn feed(&self, object: &Object) -> Option<Json>;
+    fn feed(&self, object: &Object) -> Option<Feed>;
 
     /// All records, from a position on that an earlier sweep of the same records had.
     fn sweep(&self, followed: &Followed, position: Option<&Json>) -> Result<Job<Delta>>;

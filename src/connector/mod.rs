@@ -3,7 +3,7 @@
 //! [`contract`] is the trait that every API implements, [`machine`] is how a connector says which request
 //! comes next, [`batch`] is how every batch of writes goes, [`wire`] is what a request and its answer look like.
 //! [`answer`] and [`cell`] are what every API's answers have in common, [`encode`] what
-//! its records do. `http` runs all of it.
+//! its records do, [`follow`] what following them has. `http` runs all of it.
 
 pub mod airtable;
 pub mod answer;
@@ -12,6 +12,7 @@ pub mod call;
 pub mod cell;
 pub mod contract;
 pub mod encode;
+pub mod follow;
 pub mod machine;
 pub mod oauth;
 pub mod salesforce;

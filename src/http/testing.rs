@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::options::{Credentials, ServerOptions};
 use crate::query::ask::{Access, Ask, BoundRead, Read as PlannedRead};
 use crate::query::change::{Change, Op, Outcome, Write, WriteLimits};
-use crate::query::delta::{Delta, Followed};
+use crate::query::delta::{Delta, Feed, Followed};
 use crate::query::page::{Page, Record, Weigh};
 use crate::schema::{Field, Object};
 use crate::value::Value;
@@ -204,7 +204,7 @@ impl Connector for Toy {
         Ok(ready([]))
     }
 
-    fn feed(&self, _object: &Object) -> Option<serde_json::Value> {
+    fn feed(&self, _object: &Object) -> Option<Feed> {
         None
     }
 

@@ -15,10 +15,14 @@ use super::merge::{self, Kept, Piece};
 use super::session::{Answers, Remote};
 use super::spi::Spi;
 use super::synced::{Synced, lock_relation, now};
+use crate::connector::follow::all;
 use crate::error::{Error, Kind, Result};
 use crate::http::meter::Meter;
+use crate::query::ask::BoundRead;
 use crate::query::delta::Delta;
+use crate::query::predicate::{Operand, Predicate};
 use crate::sync::pace::Allowance;
+use crate::value::Value;
 
 /// A piece is kept when it has so many records, or so many bytes.
 const PIECE_ROWS: usize = 20_000;
@@ -56,6 +60,8 @@ pub struct Follower {
     piece: Piece,
     /// Keys that a sweep of a filled table has seen.
     seen: HashSet<String>,
+    /// Whether those that it has not seen were asked for by their keys.
+    looked: bool,
     /// Whether nothing more comes.
     ended: bool,
     /// Whether something was left alone that another look will find.
@@ -107,6 +113,7 @@ impl Follower {
             sweep_began,
             piece: Piece::default(),
             seen: HashSet::new(),
+            looked: false,
             ended: false,
             overtaken: false,
             collided: false,
@@ -175,9 +182,11 @@ impl Follower {
             if fill.is_none() {
                 self.seen.extend(std::mem::take(&mut self.piece).into_keys());
             }
-            let unseen = merge::delete_unseen(&self.synced, self.sweep_began, &self.seen, wait)?;
-            kept.changed += unseen.changed;
-            kept.held = unseen.held;
+            if !self.looks_for_unseen()? {
+                let unseen = merge::delete_unseen(&self.synced, self.sweep_began, &self.seen, wait)?;
+                kept.changed += unseen.changed;
+                kept.held = unseen.held;
+            }
         }
         self.overtaken |= kept.overtaken;
         if !kept.held {
@@ -195,6 +204,26 @@ impl Follower {
             (true, false, false) => Progress::More(kept),
             (true, false, true) => Progress::Done(kept),
         })
+    }
+
+    /// Where what others write may hide a record from a sweep, those that it has not seen are asked for by their keys,
+    /// once. Whether that is under way now.
+    fn looks_for_unseen(&mut self) -> Result<bool> {
+        let remote = Remote::open(self.synced.source.server, self.synced.owner)?;
+        let fields = &self.synced.followed.fields;
+        let key = fields.iter().find(|field| field.key).filter(|_| !self.looked && !remote.connector.stable_paging());
+        let Some(key) = key else { return Ok(false) };
+        let unseen = merge::unseen(&self.synced, self.sweep_began, &self.seen)?;
+        if unseen.is_empty() {
+            return Ok(false);
+        }
+        let list = Operand::Value(Value::List(unseen.into_iter().map(Value::text).collect()));
+        let named = Predicate::In { field: key.clone(), list, negated: false };
+        let read = BoundRead::new(&self.synced.followed.object, fields.clone(), named, serde_json::Value::Null);
+        let jobs = remote.connector.read(&read).map_err(|error| self.synced.source.locate(error))?;
+        self.answers = remote.stream(jobs.into_iter().map(all).collect(), Arc::clone(&self.meter));
+        (self.looked, self.ended) = (true, false);
+        Ok(true)
     }
 
     /// Says that the transaction which has kept a piece is committed.

@@ -238,19 +238,26 @@ impl Kept {
     }
 }
 
-/// Deletes the rows that a sweep, which began at a moment, has not seen. False if somebody writes to the table.
+/// The keys of rows that a sweep, which began at a moment, has not seen.
+pub fn unseen(synced: &Synced, began: i64, seen: &HashSet<String>) -> Result<Vec<String>> {
+    let _owner = ActingAs::role(synced.owner);
+    let spi = Spi::connect()?;
+    let candidates = spi.run(&synced.names.unseen(), &[moment_arg(began)])?;
+    let keys = (0..candidates.len()).filter_map(|row| candidates.text(row, 1));
+    Ok(keys.filter(|key| !seen.contains(key)).collect())
+}
+
+/// Deletes them. Nothing is done if somebody writes to the table.
 pub fn delete_unseen(synced: &Synced, began: i64, seen: &HashSet<String>, wait: bool) -> Result<Kept> {
     let mut kept = Kept::default();
     if !lock_alone(synced, wait) {
         return Ok(Kept { held: true, ..kept });
     }
-    let _owner = ActingAs::role(synced.owner);
-    let _ours = Ours::begin(synced.target);
-    let spi = Spi::connect()?;
-    let candidates = spi.run(&synced.names.unseen(), &[moment_arg(began)])?;
-    let unseen: Vec<_> =
-        (0..candidates.len()).filter_map(|row| candidates.text(row, 1)).filter(|key| !seen.contains(key)).collect();
+    let unseen = unseen(synced, began, seen)?;
     if !unseen.is_empty() {
+        let _owner = ActingAs::role(synced.owner);
+        let _ours = Ours::begin(synced.target);
+        let spi = Spi::connect()?;
         let done =
             spi.run(&synced.names.delete_gone(), &[moment_arg(began), texts_arg(unseen.iter().map(String::as_str))])?;
         kept.note(&done);

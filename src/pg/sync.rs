@@ -92,7 +92,7 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
             oid_arg(source),
             interval,
             text_arg(Some(options)),
-            text_arg(feed.map(|feed| feed.to_string()).as_deref()),
+            text_arg(feed.map(|feed| serde_json::json!(feed).to_string()).as_deref()),
             text_arg(expected.as_deref()),
         ],
     )?;
@@ -198,6 +198,8 @@ pub fn refresh(target: Oid) -> Result<u64> {
             (Some(_), None, _) => (Task::Poll(Duration::ZERO), false),
             (feed, _, false) => (Task::Sweep, feed.is_none()),
             (Some(_), ..) if synced.has_new_columns() => (Task::Sweep, false),
+            // What is gone is seen by comparing alone.
+            (Some(feed), ..) if !feed.deletions => (Task::Sweep, true),
             (Some(_), ..) => (Task::Poll(LONG_LOOK_BACK), true),
             (None, ..) => (Task::Sweep, true),
         };

@@ -11,7 +11,7 @@ use super::memory::{c_text, text};
 use super::role::ActingAs;
 use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg};
 use crate::error::{Error, Kind, Result};
-use crate::query::delta::Followed;
+use crate::query::delta::{Feed, Followed};
 use crate::sync::options::SyncOptions;
 use crate::sync::pace::back_off;
 use crate::sync::wording::{Names, SYNCED_AT, qualified};
@@ -304,13 +304,16 @@ pub fn shared(source: &Table, target: &[Column]) -> Result<Vec<Shared>> {
     Ok(shared)
 }
 
+/// How often a synced table's records are all read and compared; NULL for never. More often where the API does not tell of
+/// deletions.
+pub const SWEEP_EVERY: &str = "CASE WHEN options ? 'sweep_every' THEN (options->>'sweep_every')::interval \
+    WHEN (feed->>'deletions')::boolean THEN interval '1 day' ELSE interval '15 minutes' END";
+
 /// Everything of a row. Moments come as they are.
 const READ: &str = "SELECT source::oid, extract(epoch FROM every), options, feed, since, filled, sweep_began, \
     sweep_position, sweep_read, swept_at, expected, current_at, changed_at, requests, tokens, tokens_at, failures, error, \
-    note, next_try, columns, extract(epoch FROM (options->>'sweep_every')::interval), options ? 'sweep_every', \
-    (SELECT count(*) FROM sequin.sync o JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = o.source \
-      JOIN pg_catalog.pg_foreign_table own ON own.ftserver = f.ftserver WHERE own.ftrelid = sync.source) \
-    FROM sequin.sync WHERE target = $1";
+    note, next_try, columns, (SELECT count(*) FROM sequin.sync o JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = o.source \
+      JOIN pg_catalog.pg_foreign_table own ON own.ftserver = f.ftserver WHERE own.ftrelid = sync.source)";
 
 const SAVE: &str = "UPDATE sequin.sync SET since = $2::jsonb, filled = $3, sweep_began = $4, sweep_position = $5::jsonb, \
     sweep_read = $6, swept_at = $7, expected = $8, current_at = $9, changed_at = $10, requests = $11, \
@@ -346,11 +349,6 @@ impl Synced {
             column.map(|column| source.object.fields[column.field].clone())
         };
         let fields = shared.iter().filter_map(|column| field(&column.name)).collect();
-        let sweep_every = match known.sweep_every {
-            Some(seconds) => seconds.map(Duration::from_secs_f64),
-            // Not said: the default.
-            None => Some(Duration::from_secs(86_400)),
-        };
         Ok(Some(Synced {
             target,
             owner: owner_of(target),
@@ -362,7 +360,7 @@ impl Synced {
             options: known.options,
             every: known.every,
             siblings: known.siblings,
-            sweep_every,
+            sweep_every: known.sweep_every,
             state: known.state,
         }))
     }
@@ -446,10 +444,9 @@ struct Known {
     source: Oid,
     every: Duration,
     options: SyncOptions,
-    /// `None` if it is not said.
-    sweep_every: Option<Option<f64>>,
+    sweep_every: Option<Duration>,
     siblings: u64,
-    feed: Option<Json>,
+    feed: Option<Feed>,
     state: State,
 }
 
@@ -457,7 +454,8 @@ impl Known {
     fn of(target: Oid) -> Result<Option<Known>> {
         let _keeper = as_keeper()?;
         let spi = Spi::connect()?;
-        let rows = spi.run_kept(READ, &[oid_arg(target)])?;
+        let read = format!("{READ}, extract(epoch FROM {SWEEP_EVERY}) FROM sequin.sync WHERE target = $1");
+        let rows = spi.run_kept(&read, &[oid_arg(target)])?;
         (rows.len() > 0).then(|| Known::read(&rows)).transpose()
     }
 
@@ -470,7 +468,7 @@ impl Known {
             source: Oid::from(u32::try_from(rows.count(0, 1)).unwrap_or_default()),
             every: Duration::from_secs_f64(seconds(2).unwrap_or_default().clamp(0.1, 1e9)),
             options: SyncOptions::read(&text(3).unwrap_or_default())?,
-            feed: json(4),
+            feed: json(4).and_then(|feed| serde_json::from_value(feed).ok()),
             state: State {
                 since: json(5),
                 filled: rows.flag(0, 6),
@@ -490,8 +488,8 @@ impl Known {
                 next_try: moment(20),
                 columns: text(21).and_then(|columns| serde_json::from_str(&columns).ok()),
             },
-            siblings: rows.count(0, 24).max(1),
-            sweep_every: rows.flag(0, 23).then(|| seconds(22).map(|seconds| seconds.clamp(1.0, 1e9))),
+            siblings: rows.count(0, 22).max(1),
+            sweep_every: seconds(23).map(|seconds| Duration::from_secs_f64(seconds.clamp(1.0, 1e9))),
         })
     }
 }

@@ -13,7 +13,7 @@ use super::background::{Failure, database_name, serve_signals, set, take_signals
 use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, Progress, Task};
 use super::schema_watch::SchemaWatch;
 use super::spi::Spi;
-use super::synced::{self, Lock, State, Synced, as_keeper, now};
+use super::synced::{self, Lock, SWEEP_EVERY, State, Synced, as_keeper, now};
 use super::{registry, session, version, wait};
 use crate::error::Result;
 use crate::sync::pace::back_off;
@@ -167,14 +167,13 @@ fn list() -> Result<Option<Vec<Listed>>> {
         spi.run(&format!("DELETE FROM sequin.sync WHERE {gone}"), &[])?;
         spi.run("DELETE FROM sequin.sync_deleted WHERE target NOT IN (SELECT target FROM sequin.sync)", &[])?;
     }
-    let rows = spi.run_kept(
+    let list = format!(
         "SELECT target::oid, extract(epoch FROM every), filled, feed IS NOT NULL, since IS NOT NULL, \
          least(extract(epoch FROM swept_at) - extract(epoch FROM clock_timestamp()), 0) \
-           + extract(epoch FROM CASE WHEN feed IS NULL THEN every WHEN options ? 'sweep_every' \
-             THEN (options->>'sweep_every')::interval ELSE interval '1 day' END), \
-         extract(epoch FROM next_try - clock_timestamp()), options FROM sequin.sync ORDER BY target",
-        &[],
-    )?;
+           + extract(epoch FROM CASE WHEN feed IS NULL THEN every ELSE {SWEEP_EVERY} END), \
+         extract(epoch FROM next_try - clock_timestamp()), options FROM sequin.sync ORDER BY target"
+    );
+    let rows = spi.run_kept(&list, &[])?;
     let seconds = |row, column| rows.text(row, column).and_then(|text| text.parse::<f64>().ok());
     let time = |seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 1e9));
     Ok(Some(

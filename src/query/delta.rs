@@ -1,5 +1,6 @@
 //! What brings a synced table nearer to the API.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::page::{Page, Weigh};
@@ -12,8 +13,17 @@ pub struct Followed {
     pub object: String,
     /// The cells of a record, in this order; the key is one of them.
     pub fields: Vec<Field>,
-    /// What the connector wrote down of how the object's changes are asked for; `None` if the API does not tell of them.
-    pub feed: Option<Json>,
+    /// `None` if the API does not tell of changes.
+    pub feed: Option<Feed>,
+}
+
+/// How an object's changes are asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feed {
+    /// What the connector wrote down for itself.
+    pub wire: Json,
+    /// Whether the API tells of deletions too; else they are found by comparing all records, which is done more often.
+    pub deletions: bool,
 }
 
 /// Records as they are now, and keys of those that are gone.

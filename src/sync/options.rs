@@ -11,16 +11,13 @@ const NAMES: [&str; 3] = ["quota_share", "sweep_every", "follow_schema"];
 pub struct SyncOptions {
     /// The part of the API's daily quota that polls of this table may spend, from 0 to 1.
     pub quota_share: f64,
-    /// How often all records are read and compared, as an interval of Postgres's; nothing: never, unless the API does not
-    /// tell of changes.
-    pub sweep_every: Option<String>,
     /// Whether columns are added, dropped and changed as the API's fields are.
     pub follow_schema: bool,
 }
 
 impl Default for SyncOptions {
     fn default() -> Self {
-        SyncOptions { quota_share: 0.5, sweep_every: Some("1 day".to_owned()), follow_schema: false }
+        SyncOptions { quota_share: 0.5, follow_schema: false }
     }
 }
 
@@ -50,13 +47,9 @@ impl SyncOptions {
                     options.quota_share =
                         share.ok_or_else(|| misfit(name, "a number above 0 and at most 1", "0.25"))?;
                 }
-                "sweep_every" => {
-                    options.sweep_every = match value {
-                        Value::Null => None,
-                        Value::String(interval) => Some(interval.clone()),
-                        _ => return Err(misfit(name, "an interval, or null for never", "\"6 hours\"")),
-                    }
-                }
+                // An interval of Postgres's, which reads it.
+                "sweep_every" if value.is_null() || value.is_string() => {}
+                "sweep_every" => return Err(misfit(name, "an interval, or null for never", "\"6 hours\"")),
                 _ => options.follow_schema = value.as_bool().ok_or_else(|| misfit(name, "true or false", "true"))?,
             }
         }
@@ -69,14 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_given_means_half_the_quota_and_a_sweep_a_day() {
+    fn nothing_given_means_half_the_quota() {
         assert_eq!(SyncOptions::read("{}").unwrap(), SyncOptions::default());
     }
 
     #[test]
     fn what_is_given_counts() {
         let read = SyncOptions::read(r#"{"quota_share": 0.1, "sweep_every": null, "follow_schema": true}"#).unwrap();
-        assert_eq!(read, SyncOptions { quota_share: 0.1, sweep_every: None, follow_schema: true });
+        assert_eq!(read, SyncOptions { quota_share: 0.1, follow_schema: true });
     }
 
     #[test]

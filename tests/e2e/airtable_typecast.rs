@@ -6,9 +6,7 @@ use crate::support::{Config, World};
 fn choices_are_added_and_linked_records_found_by_name_only_with_typecast() {
     let world = World::airtable(Config::new());
     let mut session = world.connect();
-    let company =
-        session.rows("SELECT _id, name FROM ops.companies WHERE name IS NOT NULL ORDER BY _id LIMIT 1").swap_remove(0);
-    let [id, name] = [0, 1].map(|at| company[at].clone().unwrap_or_default());
+    let name = session.value("SELECT min(name) FROM ops.companies");
     let choice = "INSERT INTO ops.people (name, status, skills) VALUES ('x', 'Never seen', ARRAY['SQL', 'New skill']) RETURNING status || array_to_string(skills, ',')";
     let link = format!(
         "UPDATE ops.people SET company = ARRAY['{}'] WHERE name = 'x' RETURNING company[1]",

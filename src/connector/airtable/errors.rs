@@ -99,6 +99,11 @@ pub fn is_lost(response: &Response) -> bool {
     ApiError::read(response).is_some_and(|api| lost.contains(&api.kind.as_str()))
 }
 
+/// Whether a refusal says that the formula is none.
+pub fn is_bad_formula(response: &Response) -> bool {
+    ApiError::read(response).is_some_and(|api| api.kind == "INVALID_FILTER_BY_FORMULA")
+}
+
 /// A refusal in Postgres's terms.
 pub fn refusal(response: &Response) -> Error {
     let status = response.status;

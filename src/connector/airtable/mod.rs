@@ -1,7 +1,7 @@
 //! Airtable, by its Web API.
 //!
 //! [`describe`] asks what there is, [`family`] tells fields apart, [`support`] decides what of a filter goes to the API,
-//! [`formula`] words it, [`read`] and [`decode`] bring the records, [`write`] sends them, [`errors`] says what a refusal means, [`auth`] signs in.
+//! [`formula`] words it, [`read`] and [`decode`] bring the records, [`follow`] what has changed, [`write`] sends them, [`errors`] says what a refusal means, [`auth`] signs in.
 //! <https://airtable.com/developers/web/api/introduction>
 
 mod api;
@@ -10,6 +10,7 @@ mod decode;
 mod describe;
 mod errors;
 mod family;
+mod follow;
 mod formula;
 mod read;
 mod support;
@@ -27,11 +28,11 @@ pub use api::Airtable;
 use super::contract::{Connector, Listing, Rate, Token, Usage, Verdict};
 use super::machine::Job;
 use super::wire::{Request, Response};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
 use crate::query::change::{Change, Op, Outcome, Write, WriteLimits};
-use crate::query::delta::{Delta, Followed};
+use crate::query::delta::{Delta, Feed, Followed};
 use crate::query::page::{Page, Record};
 use crate::schema::{Field, Object};
 use crate::value::Value;
@@ -73,16 +74,16 @@ impl Connector for Airtable {
         read::retrieve(object, fields, keys)
     }
 
-    fn feed(&self, _object: &Object) -> Option<Json> {
-        None
+    fn feed(&self, _object: &Object) -> Option<Feed> {
+        Some(follow::feed())
     }
 
     fn sweep(&self, followed: &Followed, _position: Option<&Json>) -> Result<Job<Delta>> {
-        read::sweep(self, followed)
+        follow::sweep(self, followed)
     }
 
-    fn changes(&self, _followed: &Followed, _position: Option<&Json>, _look_back: Duration) -> Result<Job<Delta>> {
-        Err(Error::new(Kind::Internal, "an object without a feed was asked for its changes"))
+    fn changes(&self, followed: &Followed, position: Option<&Json>, look_back: Duration) -> Result<Job<Delta>> {
+        follow::changes(self, followed, position, look_back)
     }
 
     fn stable_paging(&self) -> bool {

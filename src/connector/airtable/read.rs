@@ -17,9 +17,8 @@ use super::family::{Family, family};
 use super::formula::{Formula, condition, quote};
 use crate::connector::machine::{Job, Machine, Step, once};
 use crate::connector::wire::{Effect, Request, Response};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::query::ask::{BoundRead, Read, SortKey};
-use crate::query::delta::{Delta, Followed};
 use crate::query::page::{Page, Record};
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::query::push::SHORT_LIST;
@@ -208,22 +207,12 @@ fn names_fields(fields: &[Field]) -> bool {
     !fields.iter().all(is_of_record)
 }
 
-/// All records of a table that is followed. A list cannot be gone on with later.
-pub fn sweep(airtable: &Airtable, followed: &Followed) -> Result<Job<Delta>> {
-    let read = BoundRead::new(&followed.object, followed.fields.clone(), Predicate::True, Json::Null);
-    let inner = jobs(airtable, &read)?.pop();
-    let inner = inner.ok_or_else(|| Error::new(Kind::Internal, "a table has no list of its records"))?;
-    Ok(Box::new(Sweep(inner)))
-}
-
-struct Sweep(Job<Page>);
-
-impl Machine for Sweep {
-    type Out = Delta;
-
-    fn next(&mut self, last: Option<Response>) -> Result<Step<Delta>> {
-        Ok(self.0.next(last)?.map(|records| Delta { records, ..Delta::default() }))
-    }
+/// The records of a table that is followed: all, or those that a formula tells.
+pub fn list(airtable: &Airtable, object: &str, fields: &[Field], filter: &Formula) -> Result<Job<Page>> {
+    check_fields(fields)?;
+    let mut body = body(fields, None, filter, &[], None);
+    body.insert("pageSize".to_owned(), airtable.page_rows().into());
+    Ok(Box::new(Pages::new(path(object)?, body, fields.into(), None, false)))
 }
 
 /// Follows a list from page to page.

@@ -7,18 +7,18 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::api::Salesforce;
 use super::read;
+use crate::connector::follow::{Changes, Since, feed as feed_of, read_back};
 use crate::connector::machine::{Job, Machine, Step, ready};
 use crate::connector::wire::Response;
 use crate::error::{Error, Kind, Result};
 use crate::query::ask::{BoundRead, SortKey};
-use crate::query::delta::{Delta, Followed};
-use crate::query::page::{Cell, Page};
+use crate::query::delta::{Delta, Feed, Followed};
+use crate::query::page::Page;
 use crate::query::predicate::{Comparison, Operand, Predicate};
 use crate::schema::{Capabilities, Field, Object};
 use crate::value::{Type, Value};
@@ -29,17 +29,10 @@ const DELETED: &str = "IsDeleted";
 
 /// How an object's changes are asked for.
 #[derive(Serialize, Deserialize)]
-struct Feed {
+struct Wire {
     stamp: String,
     /// Whether deleted records are marked.
     deletions: bool,
-}
-
-/// Where the changes of an object were read up to.
-#[derive(Serialize, Deserialize)]
-struct Since {
-    /// Microseconds since 1970.
-    since: i64,
 }
 
 /// Where a sweep got to.
@@ -48,7 +41,7 @@ struct After {
     after: String,
 }
 
-pub fn feed(object: &Object) -> Option<Json> {
+pub fn feed(object: &Object) -> Option<Feed> {
     let has = |name: &str| object.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
     let usable = |name: &&str| {
         has(name).is_some_and(|field| {
@@ -56,7 +49,8 @@ pub fn feed(object: &Object) -> Option<Json> {
         })
     };
     let stamp = STAMPS.iter().find(|name| usable(name))?;
-    Some(json!(Feed { stamp: (*stamp).to_owned(), deletions: has(DELETED).is_some() }))
+    let deletions = has(DELETED).is_some();
+    Some(Feed { wire: json!(Wire { stamp: (*stamp).to_owned(), deletions }), deletions })
 }
 
 pub fn sweep(salesforce: &Salesforce, followed: &Followed, position: Option<&Json>) -> Result<Job<Delta>> {
@@ -78,10 +72,7 @@ pub fn changes(
     position: Option<&Json>,
     look_back: Duration,
 ) -> Result<Job<Delta>> {
-    let Some(feed) = &followed.feed else {
-        return Err(Error::new(Kind::Internal, "an object without a feed was asked for its changes"));
-    };
-    let feed: Feed = read_back(feed)?;
+    let feed: Wire = feed_of(followed)?;
     let (key_at, key) = key(followed)?;
     let stamp = system(feed.stamp, Type::Instant, "datetime");
     let Some(position) = position else {
@@ -89,20 +80,10 @@ pub fn changes(
         let newest = SortKey { field: stamp.clone(), descending: true, nulls_first: false };
         let only = Followed { fields: vec![key], ..followed.clone() };
         let inner = one(salesforce, &only, &[stamp], Predicate::True, vec![newest], Some(1), json!({}))?;
-        return Ok(Box::new(Changes {
-            inner,
-            key: 0,
-            stamp: 1,
-            deleted: None,
-            now: None,
-            seen: None,
-            silent: true,
-            ended: false,
-        }));
+        return Ok(Changes::job(inner, None, 0, Some(1), None));
     };
-    let Since { since } = read_back(position)?;
-    let from = since.saturating_sub(i64::try_from(look_back.as_micros()).unwrap_or(i64::MAX));
-    let filter = compare(&stamp, Comparison::Ge, Value::Instant(from));
+    let since: Since = read_back(position)?;
+    let filter = compare(&stamp, Comparison::Ge, Value::Instant(since.less(look_back)));
     let order = vec![ascending(&stamp), ascending(&key)];
     let width = followed.fields.len();
     let mut extra = vec![stamp];
@@ -111,16 +92,7 @@ pub fn changes(
     }
     let inner = one(salesforce, followed, &extra, filter, order, None, json!({ "all": feed.deletions }))?;
     let deleted = feed.deletions.then_some(width + 1);
-    Ok(Box::new(Changes {
-        inner,
-        key: key_at,
-        stamp: width,
-        deleted,
-        now: None,
-        seen: Some(since),
-        silent: false,
-        ended: false,
-    }))
+    Ok(Changes::job(inner, Some(since), key_at, Some(width), deleted))
 }
 
 /// One query, with `extra` cells after those that were asked for.
@@ -173,14 +145,6 @@ fn ascending(field: &Field) -> SortKey {
     SortKey { field: field.clone(), descending: false, nulls_first: false }
 }
 
-/// What this connector wrote down before.
-fn read_back<T: for<'de> Deserialize<'de>>(json: &Json) -> Result<T> {
-    T::deserialize(json).map_err(|error| {
-        Error::new(Kind::Internal, format!("a position of a synced table cannot be read: {error}"))
-            .hint("sequin.stop_sync() and sequin.start_sync() begin anew, with the table as it is.")
-    })
-}
-
 /// All records; each page ends where a sweep can go on.
 struct Sweep {
     inner: Job<Page>,
@@ -198,66 +162,4 @@ impl Machine for Sweep {
             Delta { records, gone: Vec::new(), position }
         }))
     }
-}
-
-/// Changes in the order in which they happened.
-struct Changes {
-    inner: Job<Page>,
-    /// The cells of id, time and mark of deletion.
-    key: usize,
-    stamp: usize,
-    deleted: Option<usize>,
-    /// What the API's clock said when the answer began.
-    now: Option<i64>,
-    /// The latest change so far.
-    seen: Option<i64>,
-    /// Whether the position alone is wanted.
-    silent: bool,
-    ended: bool,
-}
-
-impl Machine for Changes {
-    type Out = Delta;
-
-    fn next(&mut self, last: Option<Response>) -> Result<Step<Delta>> {
-        if self.now.is_none() {
-            self.now = last.as_ref().and_then(clock);
-        }
-        if self.ended {
-            return Ok(Step::Done);
-        }
-        let step = self.inner.next(last)?;
-        if matches!(step, Step::Done) {
-            self.ended = true;
-            // A record that is dated in the future says nothing of what happens until then.
-            let position = self.now.or(self.seen).map(|since| json!(Since { since }));
-            return Ok(Step::Yield(Delta { position, ..Delta::default() }));
-        }
-        Ok(step.map(|page| self.read(page)))
-    }
-}
-
-impl Changes {
-    fn read(&mut self, mut page: Page) -> Delta {
-        let mut gone = Vec::new();
-        page.retain(|cells, store| {
-            if let Cell::Instant(stamp) = cells[self.stamp] {
-                self.seen = self.seen.max(Some(stamp));
-            }
-            let deleted = self.deleted.is_some_and(|at| cells[at] == Cell::Bool(true));
-            if deleted {
-                gone.push(store.value(cells[self.key]).to_input());
-            }
-            !deleted && !self.silent
-        });
-        let seen = self.seen.map(|seen| self.now.map_or(seen, |now| seen.min(now)));
-        let position = seen.filter(|_| !self.silent).map(|since| json!(Since { since }));
-        Delta { records: page, gone, position }
-    }
-}
-
-/// The API's own clock.
-fn clock(response: &Response) -> Option<i64> {
-    let date = response.headers.get("date")?.to_str().ok()?;
-    Some(DateTime::parse_from_rfc2822(date).ok()?.timestamp_micros())
 }

@@ -38,7 +38,7 @@ use crate::error::Result;
 use crate::options::Credentials;
 use crate::query::ask::{Access, Ask, BoundRead, Read};
 use crate::query::change::{Change, Op, Outcome, Write, WriteLimits};
-use crate::query::delta::{Delta, Followed};
+use crate::query::delta::{Delta, Feed, Followed};
 use crate::query::page::{Page, Record};
 use crate::schema::{Field, Object};
 use crate::value::Value;
@@ -76,7 +76,7 @@ impl Connector for Salesforce {
         write::retrieve(self, object, fields, keys)
     }
 
-    fn feed(&self, object: &Object) -> Option<Json> {
+    fn feed(&self, object: &Object) -> Option<Feed> {
         follow::feed(object)
     }
 

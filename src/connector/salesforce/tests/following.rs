@@ -6,11 +6,15 @@ use serde_json::json;
 
 use super::*;
 use crate::connector::contract::Connector;
-use crate::query::delta::{Delta, Followed};
+use crate::query::delta::{Delta, Feed, Followed};
+
+fn feed(stamp: &str, deletions: bool) -> Feed {
+    Feed { wire: json!({ "stamp": stamp, "deletions": deletions }), deletions }
+}
 
 fn followed() -> Followed {
     let name = Field { capabilities: Capabilities::default(), ..text("LastName") };
-    let feed = Some(json!({ "stamp": "SystemModstamp", "deletions": true }));
+    let feed = Some(feed("SystemModstamp", true));
     Followed { object: "Contact".to_owned(), fields: vec![id(), name], feed }
 }
 
@@ -37,17 +41,14 @@ fn an_object_is_followed_by_the_time_of_its_last_change() {
         ..text(name)
     };
     let salesforce = salesforce();
-    let feed = |fields| salesforce.feed(&object(fields));
-    assert_eq!(feed(vec![id(), stamp("CreatedDate", true)]), None);
-    assert_eq!(feed(vec![id(), stamp("SystemModstamp", false)]), None);
+    let found = |fields| salesforce.feed(&object(fields));
+    assert_eq!(found(vec![id(), stamp("CreatedDate", true)]), None);
+    assert_eq!(found(vec![id(), stamp("SystemModstamp", false)]), None);
     assert_eq!(
-        feed(vec![id(), stamp("LastModifiedDate", true), stamp("SystemModstamp", true), text("IsDeleted")]),
-        Some(json!({ "stamp": "SystemModstamp", "deletions": true }))
+        found(vec![id(), stamp("LastModifiedDate", true), stamp("SystemModstamp", true), text("IsDeleted")]),
+        Some(feed("SystemModstamp", true))
     );
-    assert_eq!(
-        feed(vec![id(), stamp("LastModifiedDate", true)]),
-        Some(json!({ "stamp": "LastModifiedDate", "deletions": false }))
-    );
+    assert_eq!(found(vec![id(), stamp("LastModifiedDate", true)]), Some(feed("LastModifiedDate", false)));
 }
 
 #[test]
