@@ -16,7 +16,7 @@ fn columns(world: &World, table: &str) -> Vec<(String, String, String)> {
 
 #[test]
 fn a_base_is_imported_by_its_name_with_three_requests_and_by_its_id_with_two() {
-    let world = World::airtable_unlimited(Config::new());
+    let world = World::airtable_without_tables(Config::new());
     let mut session = world.connect();
     session.run(&format!("IMPORT FOREIGN SCHEMA \"{AIRTABLE_BASE}\" FROM SERVER at INTO ops"));
     let tables = "SELECT relname FROM pg_class WHERE relnamespace = 'ops'::regnamespace ORDER BY relname";
@@ -44,7 +44,7 @@ fn a_base_is_imported_by_its_name_with_three_requests_and_by_its_id_with_two() {
 
 #[test]
 fn tables_are_listed_by_their_local_names_or_by_the_api_s_own() {
-    let world = World::airtable_unlimited(Config::new());
+    let world = World::airtable_without_tables(Config::new());
     let mut session = world.connect();
     session.run(&format!(
         "IMPORT FOREIGN SCHEMA \"{AIRTABLE_BASE}\" LIMIT TO (people, \"Time/Log\") FROM SERVER at INTO ops"
@@ -65,7 +65,7 @@ fn tables_are_listed_by_their_local_names_or_by_the_api_s_own() {
 
 #[test]
 fn a_base_that_is_not_there_hidden_or_not_the_only_one_of_its_name_is_refused() {
-    let world = World::airtable_unlimited(Config::new().airtable(|switches| switches.bases_per_page = 1));
+    let world = World::airtable_without_tables(Config::new().airtable(|switches| switches.bases_per_page = 1));
     let mut session = world.connect();
     let import = |base: &str| format!("IMPORT FOREIGN SCHEMA \"{base}\" FROM SERVER at INTO ops");
     session.fails_with("HV00Q", &import("Archives")).hints("Archive");
@@ -178,7 +178,7 @@ fn odd_names_become_columns_that_differ() {
 fn options_that_mean_nothing_and_objects_that_are_none_are_refused() {
     let world = World::airtable(Config::new());
     let mut session = world.connect();
-    session.run(&world.airtable_server("versioned", ", api_version '1'"));
+    session.run(&world.server("versioned", ", api_version '1'"));
     session.run("CREATE USER MAPPING FOR CURRENT_USER SERVER versioned OPTIONS (token 'x')");
     session.fails_with("HV00D", "IMPORT FOREIGN SCHEMA x FROM SERVER versioned INTO ops").hints("api_version");
     session.run("CREATE FOREIGN TABLE wrong (_id text) SERVER at OPTIONS (object 'People')");

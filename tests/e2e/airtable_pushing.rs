@@ -31,13 +31,13 @@ fn people(config: Config) -> World {
 #[test]
 fn people_by_every_column_and_operator() {
     let world = people(Config::new());
-    compare_columns(&mut Copy::of_airtable(&world, &[("People", "people")]), "people");
+    compare_columns(&mut Copy::of(&world, &[("People", "people")]), "people");
 }
 
 #[test]
 fn people_by_every_column_and_operator_with_contrary_promises() {
     let world = people(Config::new().airtable(contrary));
-    compare_columns(&mut Copy::of_airtable(&world, &[("People", "people")]), "people");
+    compare_columns(&mut Copy::of(&world, &[("People", "people")]), "people");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn conditions_in_every_combination() {
     .map(str::to_owned);
     for config in [Config::new(), Config::new().airtable(contrary)] {
         let world = people(config);
-        let mut copy = Copy::of_airtable(&world, &[("People", "people")]);
+        let mut copy = Copy::of(&world, &[("People", "people")]);
         let mut draws = Draws(7);
         for _ in 0..200 {
             let condition = combine(&mut draws, &leaves, 3);
@@ -109,7 +109,7 @@ fn conditions_in_every_combination() {
 #[test]
 fn order_goes_along_where_no_blank_can_be_in_it() {
     let world = people(Config::new());
-    let mut copy = Copy::of_airtable(&world, &[("People", "people")]);
+    let mut copy = Copy::of(&world, &[("People", "people")]);
     for blanks_first in [true, false] {
         world.sandbox.set_airtable_switches(|switches| switches.sort_blanks_first = blanks_first);
         for (sql, sorted, limited) in [

@@ -9,7 +9,7 @@ fn every_column_is_what_the_api_holds() {
     let world = World::airtable(Config::new());
     for specials in [true, false] {
         world.sandbox.set_airtable_switches(|switches| switches.special_values = specials);
-        let mut copy = Copy::of_airtable(
+        let mut copy = Copy::of(
             &world,
             &[
                 ("People", "people"),
@@ -96,7 +96,7 @@ fn small_pages_and_large_tables_bring_each_record_once() {
 #[test]
 fn a_list_that_the_api_forgets_is_begun_anew_without_doubled_or_lost_rows() {
     let world = World::airtable(Config::new());
-    let mut copy = Copy::of_airtable(&world, &[("Measurements", "measurements")]);
+    let mut copy = Copy::of(&world, &[("Measurements", "measurements")]);
     for condition in ["true", "value > 0", "ok"] {
         let sql = format!("SELECT _id, name, value FROM ops.measurements WHERE {condition}");
         for skip in [1, 2, 5] {
@@ -118,7 +118,7 @@ fn a_list_that_the_api_forgets_is_begun_anew_without_doubled_or_lost_rows() {
 #[test]
 fn records_by_their_ids_are_read_a_hundred_at_a_time() {
     let world = World::airtable(Config::new());
-    let mut copy = Copy::of_airtable(&world, &[("Measurements", "measurements")]);
+    let mut copy = Copy::of(&world, &[("Measurements", "measurements")]);
     for count in [1, 99, 100, 101, 250, 1200] {
         let list = format!(
             "SELECT array_agg(_id) FROM (SELECT _id FROM local.measurements ORDER BY _id LIMIT {count}) AS part"

@@ -1,19 +1,20 @@
-//! Random conditions. Each knows whether SOQL can say it, exactly or as a superset, so that what is pushed can be measured.
+//! Random conditions. Each knows whether the API can say it, exactly or as a superset, so that what is pushed can be measured.
 
 use super::draw::{Draw, quote};
 use super::fixture::{Class, Column};
-use super::maker::{Maker, Source, of};
+use super::maker::{Maker, Source, of, reference};
+use super::subject::Says;
 use super::values;
 
 /// A column whose field stands in the remote condition.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Use {
     pub alias: String,
-    pub object: &'static str,
-    pub field: String,
+    /// What stands for the field there.
+    pub word: String,
 }
 
-/// A condition. `yes` are the fields with which SOQL can say it, `no` those with which it can say its opposite; `None` if it cannot.
+/// A condition. `yes` are the fields with which the API can say it, `no` those with which it can say its opposite; `None` if it cannot.
 #[derive(Clone)]
 pub struct Condition {
     pub sql: String,
@@ -36,14 +37,6 @@ impl Condition {
 const CLASSES: [Class; 8] =
     [Class::Key, Class::Text, Class::Number, Class::Whole, Class::Date, Class::Moment, Class::Flag, Class::Several];
 
-/// What SOQL can say of a leaf.
-enum Says {
-    Both,
-    /// The condition, or a superset of it; not its opposite.
-    Yes,
-    No,
-}
-
 impl<'t> Maker<'t> {
     /// A condition on these sources. Combinations go so deep.
     pub fn condition(&mut self, sources: &[Source<'t>], depth: usize) -> Condition {
@@ -51,7 +44,7 @@ impl<'t> Maker<'t> {
             0..=6 => self.leaf(sources),
             7 => self.condition(sources, depth - 1).opposite(),
             8 | 9 => {
-                // SOQL knows only branches on one object.
+                // An API knows only branches on one object.
                 let source = [self.one_of(sources).clone()];
                 self.combined(&source, depth, "OR")
             }
@@ -88,63 +81,56 @@ impl<'t> Maker<'t> {
                 let Some(column) = self.column(source.table, classes) else {
                     return Condition::local("true".to_owned());
                 };
-                let (kind, sql, says) = self.on(&source, column);
+                let (kind, sql) = self.on(&source, column);
+                let says = (self.subject.says)(column, kind);
                 let used =
-                    vec![Use { alias: source.alias.clone(), object: source.table.object, field: column.field.clone() }];
-                let can = column.filter;
+                    vec![Use { alias: source.alias.clone(), word: (self.subject.word)(&column.field).to_owned() }];
                 let class = if column.class == Class::Whole { Class::Number } else { column.class };
                 Condition {
                     sql,
                     kind: format!("{class:?} {kind}").to_lowercase(),
-                    yes: (can && !matches!(says, Says::No)).then(|| used.clone()),
-                    no: (can && matches!(says, Says::Both)).then_some(used),
+                    yes: (says != Says::No).then(|| used.clone()),
+                    no: (says == Says::Both).then_some(used),
                 }
             }
         }
     }
 
-    /// A condition on one column: what kind it is, its SQL, what SOQL can say.
-    fn on(&mut self, source: &Source<'t>, column: &'t Column) -> (&'static str, String, Says) {
+    /// A condition on one column: what kind it is, and its SQL.
+    fn on(&mut self, source: &Source<'t>, column: &'t Column) -> (&'static str, String) {
         let sql = of(source, column);
         if self.draw.hit(0.12) {
-            let (test, says) = match column.class {
-                // NULL is false there.
-                Class::Flag => (self.draw.one(&["IS NULL", "IS NOT NULL"]), Says::No),
-                Class::Several | Class::Json => (self.draw.one(&["IS NULL", "IS NOT NULL"]), Says::No),
-                _ => (self.draw.one(&["IS NULL", "IS NOT NULL"]), Says::Both),
-            };
-            return ("is null", format!("{sql} {test}"), says);
+            let not = self.draw.hit(0.5);
+            let (kind, test) = if not { ("is not null", "IS NOT NULL") } else { ("is null", "IS NULL") };
+            return (kind, format!("{sql} {test}"));
         }
         match column.class {
             Class::Text => self.on_text(sql, column),
             Class::Flag => self.on_flag(sql, column),
             Class::Several => self.on_several(sql, column),
-            Class::Json => ("->>", format!("{sql} ->> 'city' = 'Berlin'"), Says::No),
+            Class::Json => ("->>", format!("{sql} ->> 'city' = 'Berlin'")),
             Class::Key => self.on_key(sql, column),
             _ => self.on_ordered(sql, column),
         }
     }
 
-    fn on_ordered(&mut self, sql: String, column: &'t Column) -> (&'static str, String, Says) {
+    fn on_ordered(&mut self, sql: String, column: &'t Column) -> (&'static str, String) {
         let operator = self.draw.one(&["=", "<>", "<", "<=", ">", ">="]);
         match self.draw.below(12) {
-            0..=3 => ("comparison", format!("{sql} {operator} {}", self.operand(column)), Says::Both),
-            4 => ("comparison", format!("{} {operator} {sql}", self.operand(column)), Says::Both),
+            0..=3 => ("comparison", format!("{sql} {operator} {}", self.operand(column))),
+            4 => ("comparison", format!("{} {operator} {sql}", self.operand(column))),
             5 | 6 => {
                 let not = self.draw.one(&["", "NOT "]);
                 let (low, high) = (self.operand(column), self.operand(column));
                 let symmetric = self.draw.one(&["", "", "SYMMETRIC "]);
-                let says = if symmetric.is_empty() { Says::Both } else { Says::No };
-                ("between", format!("{sql} {not}BETWEEN {symmetric}{low} AND {high}"), says)
+                let kind = if symmetric.is_empty() { "between" } else { "between symmetric" };
+                (kind, format!("{sql} {not}BETWEEN {symmetric}{low} AND {high}"))
             }
-            7 | 8 => ("list", self.listed(&sql, column), Says::Both),
-            9 => {
-                let not = self.draw.one(&["", "NOT "]);
-                ("distinct from", format!("{sql} IS {not}DISTINCT FROM {}", self.operand(column)), Says::Both)
-            }
+            7 | 8 => self.listed(&sql, column),
+            9 => self.distinct_from(&sql, column),
             10 => {
                 let stranger = values::stranger(&mut self.draw, column);
-                ("other type", format!("{sql} {operator} {stranger}"), Says::No)
+                ("other type", format!("{sql} {operator} {stranger}"))
             }
             _ => {
                 let text = column.held.first().map_or_else(|| "'1'".to_owned(), |held| quote(held));
@@ -162,24 +148,21 @@ impl<'t> Maker<'t> {
                         .replace("{}", &sql),
                     _ => format!("{sql}::text = {text}"),
                 };
-                ("expression", expression, Says::No)
+                ("expression", expression)
             }
         }
     }
 
-    fn on_key(&mut self, sql: String, column: &'t Column) -> (&'static str, String, Says) {
+    fn on_key(&mut self, sql: String, column: &'t Column) -> (&'static str, String) {
         match self.draw.below(12) {
-            0..=2 => ("=", format!("{sql} = {}", self.operand(column)), Says::Both),
-            3 => ("=", format!("{} = {sql}", self.operand(column)), Says::Both),
-            4 | 5 => ("<>", format!("{sql} <> {}", self.operand(column)), Says::Both),
-            6..=8 => ("list", self.listed(&sql, column), Says::Both),
-            9 => {
-                let not = self.draw.one(&["", "NOT "]);
-                ("distinct from", format!("{sql} IS {not}DISTINCT FROM {}", self.operand(column)), Says::Both)
-            }
+            0..=2 => ("=", format!("{sql} = {}", self.operand(column))),
+            3 => ("=", format!("{} = {sql}", self.operand(column))),
+            4 | 5 => ("<>", format!("{sql} <> {}", self.operand(column))),
+            6..=8 => self.listed(&sql, column),
+            9 => self.distinct_from(&sql, column),
             10 => {
-                let (cast, says) = if self.draw.hit(0.6) { ("text", Says::Both) } else { ("varchar(15)", Says::No) };
-                ("cast", format!("{sql}::{cast} = {}", values::value(&mut self.draw, column)), says)
+                let (kind, cast) = if self.draw.hit(0.6) { ("cast", "text") } else { ("other", "varchar(15)") };
+                (kind, format!("{sql}::{cast} = {}", values::value(&mut self.draw, column)))
             }
             _ => {
                 let operand = self.operand(column);
@@ -189,70 +172,58 @@ impl<'t> Maker<'t> {
                     "lower({c}) = lower({o})",
                     "{c} LIKE left({o}, 5) || '%'",
                 ]);
-                ("other", test.replace("{c}", &sql).replace("{o}", &operand), Says::No)
+                ("other", test.replace("{c}", &sql).replace("{o}", &operand))
             }
         }
     }
 
-    fn on_text(&mut self, sql: String, column: &'t Column) -> (&'static str, String, Says) {
+    fn on_text(&mut self, sql: String, column: &'t Column) -> (&'static str, String) {
         match self.draw.below(30) {
-            0..=4 => ("=", format!("{sql} = {}", self.operand(column)), Says::Yes),
-            5 => ("=", format!("{} = {sql}", self.operand(column)), Says::Yes),
-            6 | 7 => ("<>", format!("{sql} <> {}", self.operand(column)), Says::No),
+            0..=4 => ("=", format!("{sql} = {}", self.operand(column))),
+            5 => ("=", format!("{} = {sql}", self.operand(column))),
+            6 | 7 => ("<>", format!("{sql} <> {}", self.operand(column))),
             8 | 9 => {
                 let collate = self.draw.one(&["", "", " COLLATE \"C\"", " COLLATE \"und-x-icu\""]);
                 let operator = self.draw.one(&["<", "<=", ">", ">="]);
-                ("<", format!("{sql} {operator} {}{collate}", self.operand(column)), Says::No)
+                ("<", format!("{sql} {operator} {}{collate}", self.operand(column)))
             }
-            10..=12 => {
-                let positive = self.draw.hit(0.6);
-                let (list, says) = if positive {
-                    (self.among(&sql, column), Says::Yes)
-                } else {
-                    (self.not_among(&sql, column), Says::No)
-                };
-                (if positive { "in" } else { "not in" }, list, says)
-            }
-            13 => {
-                let not = self.draw.hit(0.5);
-                let (word, says) = if not { ("NOT ", Says::Yes) } else { ("", Says::No) };
-                ("distinct from", format!("{sql} IS {word}DISTINCT FROM {}", self.operand(column)), says)
-            }
+            10..=12 => self.listed(&sql, column),
+            13 => self.distinct_from(&sql, column),
             14..=17 => {
                 let not = self.draw.hit(0.25);
-                let (word, says) = if not { ("NOT LIKE", Says::No) } else { ("LIKE", Says::Yes) };
+                let word = if not { "NOT LIKE" } else { "LIKE" };
                 let pattern = self.given("text", |draw| values::pattern(draw, column));
-                (if not { "not like" } else { "like" }, format!("{sql} {word} {pattern}"), says)
+                (if not { "not like" } else { "like" }, format!("{sql} {word} {pattern}"))
             }
             18..=20 => {
                 let not = self.draw.hit(0.25);
-                let (word, says) = if not { ("NOT ILIKE", Says::No) } else { ("ILIKE", Says::Yes) };
+                let word = if not { "NOT ILIKE" } else { "ILIKE" };
                 let pattern = self.given("text", |draw| values::pattern(draw, column));
-                (if not { "not ilike" } else { "ilike" }, format!("{sql} {word} {pattern}"), says)
+                (if not { "not ilike" } else { "ilike" }, format!("{sql} {word} {pattern}"))
             }
             21 | 22 => {
                 let start = self.given("text", |draw| values::beginning(draw, column));
                 let test = self.draw.one(&["starts_with({c}, {o})", "{c} ^@ {o}"]);
-                ("starts with", test.replace("{c}", &sql).replace("{o}", &start), Says::Yes)
+                ("starts with", test.replace("{c}", &sql).replace("{o}", &start))
             }
             23..=25 => {
                 let fold = self.draw.one(&["lower", "upper"]);
                 match self.draw.below(3) {
                     0 => {
                         let held = values::value(&mut self.draw, column);
-                        ("fold =", format!("{fold}({sql}) = {fold}({held})"), Says::Yes)
+                        ("fold =", format!("{fold}({sql}) = {fold}({held})"))
                     }
-                    1 => ("fold =", format!("{fold}({sql}) = {}", self.operand(column)), Says::Yes),
+                    1 => ("fold =", format!("{fold}({sql}) = {}", self.operand(column))),
                     _ => {
                         let pattern = self.given("text", |draw| values::pattern(draw, column));
-                        ("fold like", format!("{fold}({sql}) LIKE {fold}({pattern})"), Says::Yes)
+                        ("fold like", format!("{fold}({sql}) LIKE {fold}({pattern})"))
                     }
                 }
             }
             26 => {
                 let operand = self.operand(column);
                 let cast = self.draw.one(&["text", "varchar"]);
-                ("cast", format!("{sql}::{cast} = {operand}"), Says::Yes)
+                ("cast", format!("{sql}::{cast} = {operand}"))
             }
             _ => {
                 let test = self.draw.one(&[
@@ -269,12 +240,12 @@ impl<'t> Maker<'t> {
                     "nullif({c}, 'Acme') IS NULL",
                     "{c} = ' Acme' || ''",
                 ]);
-                ("other", test.replace("{c}", &sql), Says::No)
+                ("other", test.replace("{c}", &sql))
             }
         }
     }
 
-    fn on_flag(&mut self, sql: String, column: &'t Column) -> (&'static str, String, Says) {
+    fn on_flag(&mut self, sql: String, column: &'t Column) -> (&'static str, String) {
         let test = self.draw.one(&[
             "{c}",
             "NOT {c}",
@@ -297,26 +268,26 @@ impl<'t> Maker<'t> {
             true => test.replace("{o}", &self.operand(column)),
             false => test.to_owned(),
         };
-        ("test", test.replace("{c}", &sql), Says::Both)
+        ("test", test.replace("{c}", &sql))
     }
 
-    fn on_several(&mut self, sql: String, column: &'t Column) -> (&'static str, String, Says) {
+    fn on_several(&mut self, sql: String, column: &'t Column) -> (&'static str, String) {
         match self.draw.below(9) {
             0 | 1 => {
                 let choice = self.given("text", |draw| values::choice(draw, column));
-                ("any", format!("{choice} = ANY ({sql})"), Says::Yes)
+                ("any", format!("{choice} = ANY ({sql})"))
             }
             2 | 3 => {
                 let list = self.given("text[]", |draw| values::list(draw, column));
-                ("@>", format!("{sql} @> {list}"), Says::Yes)
+                ("@>", format!("{sql} @> {list}"))
             }
             4 => {
                 let list = self.given("text[]", |draw| values::list(draw, column));
-                ("@>", format!("{list} <@ {sql}"), Says::Yes)
+                ("@>", format!("{list} <@ {sql}"))
             }
             5 | 6 => {
                 let list = self.given("text[]", |draw| values::list(draw, column));
-                ("&&", format!("{sql} && {list}"), Says::Yes)
+                ("&&", format!("{sql} && {list}"))
             }
             _ => {
                 let choice = values::choice(&mut self.draw, column);
@@ -336,13 +307,20 @@ impl<'t> Maker<'t> {
                 } else {
                     String::new()
                 };
-                ("other", test.replace("{c}", &sql).replace("{l}", &list).replace("{e}", &choice), Says::No)
+                ("other", test.replace("{c}", &sql).replace("{l}", &list).replace("{e}", &choice))
             }
         }
     }
 
-    fn listed(&mut self, sql: &str, column: &'t Column) -> String {
-        if self.draw.hit(0.6) { self.among(sql, column) } else { self.not_among(sql, column) }
+    fn listed(&mut self, sql: &str, column: &'t Column) -> (&'static str, String) {
+        let among = self.draw.hit(0.6);
+        if among { ("in", self.among(sql, column)) } else { ("not in", self.not_among(sql, column)) }
+    }
+
+    fn distinct_from(&mut self, sql: &str, column: &'t Column) -> (&'static str, String) {
+        let not = self.draw.hit(0.5);
+        let (kind, word) = if not { ("not distinct from", "NOT ") } else { ("distinct from", "") };
+        (kind, format!("{sql} IS {word}DISTINCT FROM {}", self.operand(column)))
     }
 
     fn among(&mut self, sql: &str, column: &'t Column) -> String {
@@ -376,12 +354,15 @@ impl<'t> Maker<'t> {
             let parent = self.named(column.target.unwrap_or_default());
             let inner = self.source(parent);
             let inside = self.condition(std::slice::from_ref(&inner), 0);
-            let key = of(source, column);
-            let from = format!("FROM salesforce.{} AS {} WHERE", parent.name, inner.alias);
+            let key = reference(source, column);
+            let from = format!("FROM {} WHERE", inner.named());
             return Condition::local(match self.draw.below(3) {
-                0 => format!("{key} {not}IN (SELECT {}.id {from} {})", inner.alias, inside.sql),
-                1 => format!("{key} = ANY (ARRAY(SELECT {}.id {from} {}))", inner.alias, inside.sql),
-                _ => format!("{not}EXISTS (SELECT {from} {}.id = {key} AND {})", inner.alias, inside.sql),
+                0 => format!("{key} {not}IN (SELECT {} {from} {})", inner.key(), inside.sql),
+                1 => format!("{key} = ANY (ARRAY(SELECT {} {from} {}))", inner.key(), inside.sql),
+                _ => {
+                    let on = self.leads(source, column, &inner, false);
+                    format!("{not}EXISTS (SELECT {from} {on} AND {})", inside.sql)
+                }
             });
         }
         if self.draw.hit(0.25)
@@ -391,7 +372,7 @@ impl<'t> Maker<'t> {
             let inner = self.source(table);
             let inside = self.condition(std::slice::from_ref(&inner), 0);
             if let Some(other) = self.column(table, &[Class::Text]) {
-                let from = format!("SELECT {} FROM salesforce.{} AS {}", of(&inner, other), table.name, inner.alias);
+                let from = format!("SELECT {} FROM {}", of(&inner, other), inner.named());
                 return Condition::local(format!("{} {not}IN ({from} WHERE {})", of(source, column), inside.sql));
             }
         }
@@ -402,21 +383,22 @@ impl<'t> Maker<'t> {
             .filter(|(_, column)| column.target == Some(source.table.name))
             .collect();
         let Some((child, column)) = children.get(self.draw.below(children.len())).copied() else {
-            return Condition::local(format!("{}.id IS NOT NULL", source.alias));
+            return Condition::local(format!("{} IS NOT NULL", source.key()));
         };
         let inner = self.source(child);
         let inside = self.condition(std::slice::from_ref(&inner), 0);
-        let key = of(&inner, column);
-        let from = format!("FROM salesforce.{} AS {} WHERE", child.name, inner.alias);
+        let from = format!("FROM {} WHERE", inner.named());
+        let key = source.key();
         Condition::local(match self.draw.below(3) {
-            0 => format!("{}.id {not}IN (SELECT {key} {from} {})", source.alias, inside.sql),
-            1 => format!(
-                "(SELECT count(*) {from} {key} = {}.id AND {}) > {}",
-                source.alias,
-                inside.sql,
-                self.draw.below(3)
-            ),
-            _ => format!("{not}EXISTS (SELECT 1 {from} {key} = {}.id AND {})", source.alias, inside.sql),
+            0 => format!("{key} {not}IN (SELECT {} {from} {})", reference(&inner, column), inside.sql),
+            1 => {
+                let on = self.leads(&inner, column, source, false);
+                format!("(SELECT count(*) {from} {on} AND {}) > {}", inside.sql, self.draw.below(3))
+            }
+            _ => {
+                let on = self.leads(&inner, column, source, false);
+                format!("{not}EXISTS (SELECT 1 {from} {on} AND {})", inside.sql)
+            }
         })
     }
 

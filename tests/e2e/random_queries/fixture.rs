@@ -1,14 +1,7 @@
-//! What the queries are about: four objects that refer to each other, as foreign tables and as local copies, in a database of
-//! one collation.
+//! A subject's tables, as foreign ones and as local copies, in a database of one collation.
 
-use crate::support::{Config, Copy, Session, World};
-
-const TABLES: &[(&str, &str)] = &[
-    ("Contact", "contact"),
-    ("Account", "account"),
-    ("Every_Type__c", "every_type__c"),
-    ("Opportunity", "opportunity"),
-];
+use super::subject::Subject;
+use crate::support::{Api, Config, Copy, Session, World};
 
 /// So many different values of a column are drawn from.
 const HELD: usize = 30;
@@ -25,7 +18,7 @@ pub enum Class {
     Moment,
     Time,
     Flag,
-    /// A multi-select picklist: `text[]`.
+    /// Choices of a list, or links to several records: `text[]`.
     Several,
     Json,
 }
@@ -35,6 +28,8 @@ pub struct Column {
     /// The API's name.
     pub field: String,
     pub ty: String,
+    /// The API's type.
+    pub kind: String,
     pub class: Class,
     /// The API can filter by it.
     pub filter: bool,
@@ -48,45 +43,52 @@ pub struct Column {
 
 pub struct Table {
     pub name: &'static str,
-    pub object: &'static str,
+    /// The name with the foreign table's schema.
+    pub path: String,
+    /// The column of the key.
+    pub key: &'static str,
     pub columns: Vec<Column>,
 }
 
-/// A world whose objects are small and whose pages are smaller.
-pub fn world(database: &str, sandbox: impl FnOnce(Config) -> Config) -> World {
-    let config = Config::new()
-        .records("Contact", 150)
-        .records("Account", 40)
-        .records("Every_Type__c", 120)
-        .records("Opportunity", 60)
-        .page_size(50)
-        .switches(|switches| switches.uneven_pages = true);
-    let world = World::in_database(sandbox(config), database);
+pub fn world(subject: &Subject, database: &str, sandbox: impl FnOnce(Config) -> Config) -> World {
+    let world = World::in_database(subject.api, sandbox((subject.config)(Config::new())), database);
     let mut session = world.connect();
-    for (_, table) in &TABLES[2..] {
-        world.import(&mut session, table);
+    for (_, table) in subject.tables {
+        let there = format!("SELECT to_regclass('{}.{table}') IS NOT NULL", subject.api.schema);
+        if session.value(&there) == "f" {
+            world.import(&mut session, table);
+        }
     }
     world
 }
 
 /// Copies the tables, and looks at what they hold.
-pub fn tables(world: &World) -> Vec<Table> {
-    let mut session = Copy::of(world, TABLES).session;
-    TABLES
-        .iter()
-        .map(|(object, name)| {
-            let mut columns = columns(&mut session, name);
-            complete(&mut session, name, &columns);
-            for column in &mut columns {
-                column.held = held(&mut session, name, column);
-                column.twins = twins(&mut session, name, column);
-            }
-            Table { name, object, columns }
-        })
-        .collect()
+pub fn tables(subject: &Subject, world: &World) -> Vec<Table> {
+    let mut session = Copy::of(world, subject.tables).session;
+    let objects: Vec<(String, &str)> =
+        subject.tables.iter().map(|(_, name)| (object(&mut session, subject.api, name), *name)).collect();
+    let fill = |(_, name): &(&str, &'static str)| {
+        let mut columns = columns(&mut session, subject.api, name, &objects);
+        complete(&mut session, subject.api, name, &columns);
+        for column in &mut columns {
+            column.held = held(&mut session, name, column);
+            column.twins = twins(&mut session, name, column);
+        }
+        Table { name, path: format!("{}.{name}", subject.api.schema), key: subject.api.key, columns }
+    };
+    subject.tables.iter().map(fill).collect()
 }
 
-fn columns(session: &mut Session, table: &str) -> Vec<Column> {
+/// What the API calls a table.
+fn object(session: &mut Session, api: &Api, table: &str) -> String {
+    session.value(&format!(
+        "SELECT option_value FROM pg_foreign_table, pg_options_to_table(ftoptions) \
+         WHERE ftrelid = '{}.{table}'::regclass AND option_name = 'object'",
+        api.schema
+    ))
+}
+
+fn columns(session: &mut Session, api: &Api, table: &str, objects: &[(String, &'static str)]) -> Vec<Column> {
     let option = |name: &str| {
         format!(
             "coalesce((SELECT option_value FROM pg_options_to_table(attfdwoptions) WHERE option_name = '{name}'), '')"
@@ -94,11 +96,12 @@ fn columns(session: &mut Session, table: &str) -> Vec<Column> {
     };
     let rows = session.rows(&format!(
         "SELECT attname, format_type(atttypid, atttypmod), {}, {}, {}, {} FROM pg_attribute \
-         WHERE attrelid = 'salesforce.{table}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+         WHERE attrelid = '{}.{table}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
         option("field"),
         option("type"),
         option("capabilities"),
-        option("references")
+        option("references"),
+        api.schema
     ));
     rows.into_iter()
         .map(|row| {
@@ -111,8 +114,9 @@ fn columns(session: &mut Session, table: &str) -> Vec<Column> {
                 field,
                 class: class(&ty, &kind),
                 ty,
+                kind,
                 filter: capabilities.contains("filter"),
-                target: TABLES.iter().find(|(object, _)| *object == target).map(|(_, table)| *table),
+                target: objects.iter().find(|(object, _)| object == target).map(|(_, table)| *table),
                 held: Vec::new(),
                 twins: Vec::new(),
             }
@@ -122,10 +126,10 @@ fn columns(session: &mut Session, table: &str) -> Vec<Column> {
 
 fn class(ty: &str, kind: &str) -> Class {
     match (ty, kind) {
-        (_, "id" | "reference") => Class::Key,
+        (_, "id" | "reference" | "recordId") => Class::Key,
         ("text", _) => Class::Text,
         ("numeric", _) => Class::Number,
-        ("integer" | "bigint", _) => Class::Whole,
+        ("smallint" | "integer" | "bigint", _) => Class::Whole,
         ("date", _) => Class::Date,
         ("timestamp with time zone", _) => Class::Moment,
         ("time without time zone", _) => Class::Time,
@@ -138,14 +142,16 @@ fn class(ty: &str, kind: &str) -> Class {
 
 /// Gives the copy the columns that the dump lacks (compound values, which tests of types compare with their parts), all in the
 /// foreign table's order, so that `*` and whole rows mean the same.
-fn complete(session: &mut Session, table: &str, columns: &[Column]) {
+fn complete(session: &mut Session, api: &Api, table: &str, columns: &[Column]) {
     let list = columns.iter().map(|column| {
         let from = if column.class == Class::Json { "far" } else { "near" };
         format!("{from}.\"{}\"", column.name)
     });
     session.run(&format!(
-        "CREATE TABLE local.whole AS SELECT {} FROM local.{table} AS near JOIN salesforce.{table} AS far USING (id)",
-        list.collect::<Vec<_>>().join(", ")
+        "CREATE TABLE local.whole AS SELECT {} FROM local.{table} AS near JOIN {}.{table} AS far USING ({})",
+        list.collect::<Vec<_>>().join(", "),
+        api.schema,
+        api.key
     ));
     session.run(&format!("DROP TABLE local.{table}; ALTER TABLE local.whole RENAME TO {table}; ANALYZE local.{table}"));
 }

@@ -2,6 +2,7 @@
 
 use super::draw::Draw;
 use super::fixture::{Class, Column, Table};
+use super::subject::Subject;
 use super::values;
 
 /// A table in FROM.
@@ -13,6 +14,17 @@ pub struct Source<'t> {
     pub firm: bool,
 }
 
+impl Source<'_> {
+    /// What stands in FROM.
+    pub fn named(&self) -> String {
+        format!("{} AS {}", self.table.path, self.alias)
+    }
+
+    pub fn key(&self) -> String {
+        format!("{}.{}", self.alias, self.table.key)
+    }
+}
+
 /// A parameter of a prepared statement: its type, and an expression for each execution.
 pub struct Parameter {
     pub ty: String,
@@ -21,6 +33,7 @@ pub struct Parameter {
 
 pub struct Maker<'t> {
     pub draw: Draw,
+    pub subject: &'t Subject,
     pub tables: &'t [Table],
     /// How often the statement is executed; 0 if it is not prepared.
     pub executions: usize,
@@ -29,8 +42,8 @@ pub struct Maker<'t> {
 }
 
 impl<'t> Maker<'t> {
-    pub fn new(seed: u64, tables: &'t [Table]) -> Maker<'t> {
-        Maker { draw: Draw::new(seed), tables, executions: 0, parameters: Vec::new(), aliases: 0 }
+    pub fn new(seed: u64, subject: &'t Subject, tables: &'t [Table]) -> Maker<'t> {
+        Maker { draw: Draw::new(seed), subject, tables, executions: 0, parameters: Vec::new(), aliases: 0 }
     }
 
     pub fn alias(&mut self) -> String {
@@ -96,7 +109,7 @@ impl<'t> Maker<'t> {
             2 if !matches!(column.class, Class::Flag | Class::Several | Class::Json) => {
                 let table = self.holder(column);
                 let function = self.draw.one(&["min", "max"]);
-                format!("(SELECT {function}(x.\"{}\") FROM salesforce.{table} AS x)", column.name)
+                format!("(SELECT {function}(x.\"{}\") FROM {table} AS x)", column.name)
             }
             3 | 4 if column.class == Class::Moment => format!("now() - interval '{} days'", self.draw.below(4000)),
             3 | 4 if column.class == Class::Date => format!("current_date - {}", self.draw.below(20_000)),
@@ -108,13 +121,19 @@ impl<'t> Maker<'t> {
         }
     }
 
-    fn holder(&self, column: &Column) -> &'static str {
+    fn holder(&self, column: &Column) -> &'t str {
         let holds = |table: &&Table| table.columns.iter().any(|other| std::ptr::eq(other, column));
-        self.tables.iter().find(holds).map_or("contact", |table| table.name)
+        self.tables.iter().find(holds).map_or("", |table| &table.path)
     }
 }
 
 /// A column of a source, as SQL.
 pub fn of(source: &Source<'_>, column: &Column) -> String {
     format!("{}.\"{}\"", source.alias, column.name)
+}
+
+/// A reference's column as one key: of several, the first.
+pub fn reference(source: &Source<'_>, column: &Column) -> String {
+    let first = if column.class == Class::Several { "[1]" } else { "" };
+    format!("{}{first}", of(source, column))
 }

@@ -10,6 +10,7 @@ mod draw;
 mod fixture;
 mod maker;
 mod query;
+mod subject;
 mod tally;
 mod values;
 
@@ -17,58 +18,67 @@ use std::env;
 use std::ops::Range;
 
 use self::query::{Mode, Query, query};
+use self::subject::{OF_AIRTABLE, OF_SALESFORCE, Subject};
 use self::tally::Tally;
 use crate::support::{Config, Session, World};
-
-/// Of each collation, in `make test`.
-const USUAL: Range<u64> = 0..200;
 
 /// So many mismatches are told before the rest is given up.
 const MOST_TOLD: usize = 10;
 
+/// How many there are of each in `make test`.
+const USUAL: Range<u64> = 0..200;
+const FEWER: Range<u64> = 0..100;
+
 #[test]
-fn random_queries_return_what_local_tables_return_under_the_c_collation() {
-    compare("TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'", |config| config.seed(11));
+fn random_queries_of_salesforce_return_what_local_tables_return_under_the_c_collation() {
+    compare(&OF_SALESFORCE, USUAL, C, |config| config.seed(11));
 }
 
 /// And an API that takes the other side wherever its documentation leaves a choice.
 #[test]
-fn random_queries_return_what_local_tables_return_under_an_icu_collation() {
+fn random_queries_of_salesforce_return_what_local_tables_return_under_an_icu_collation() {
+    compare_under_icu(&OF_SALESFORCE, USUAL);
+}
+
+#[test]
+fn random_queries_of_airtable_return_what_local_tables_return_under_the_c_collation() {
+    compare(&OF_AIRTABLE, FEWER, C, |config| config.seed(11));
+}
+
+#[test]
+fn random_queries_of_airtable_return_what_local_tables_return_under_an_icu_collation() {
+    compare_under_icu(&OF_AIRTABLE, FEWER);
+}
+
+const C: &str = "TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'";
+
+fn compare_under_icu(subject: &'static Subject, usual: Range<u64>) {
     if World::bare(Config::new()).connect().number("SHOW server_version_num") < 150_000 {
         return;
     }
-    compare("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'", |config| {
-        config.seed(12).switches(|switches| {
-            switches.nulls_match_not_equal = false;
-            switches.empty_text_matches_null = false;
-            switches.exponent_numbers = false;
-            switches.unordered_by_id = false;
-            switches.group_merges_case = false;
-            switches.distinct_merges_case = false;
-            switches.picklist_order = false;
-        })
-    });
+    let icu = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'";
+    compare(subject, usual, icu, |config| (subject.api.contrary)(config.seed(12)));
 }
 
-fn compare(database: &str, sandbox: impl FnOnce(Config) -> Config) {
-    let (seeds, alone) = seeds();
-    let world = fixture::world(database, sandbox);
-    let tables = fixture::tables(&world);
-    let mut bench = Bench { session: world.connect(), world: &world, tally: Tally::default(), alone };
+fn compare(subject: &'static Subject, usual: Range<u64>, database: &str, sandbox: impl FnOnce(Config) -> Config) {
+    let (seeds, alone) = seeds(usual);
+    let world = fixture::world(subject, database, sandbox);
+    let tables = fixture::tables(subject, &world);
+    let mut bench = Bench { session: world.connect(), world: &world, subject, tally: Tally::default(), alone };
     let mut wrong = Vec::new();
     for seed in seeds {
-        wrong.extend(bench.check(&query(seed, &tables)).err());
+        wrong.extend(bench.check(&query(seed, subject, &tables)).err());
         if wrong.len() == MOST_TOLD {
             break;
         }
     }
-    println!("{}{}", bench.tally, database);
+    println!("{}: {}{database}", subject.api.title, bench.tally);
     assert!(wrong.is_empty(), "{} mismatches\n\n{}", wrong.len(), wrong.join("\n\n"));
 }
 
 /// What SEQUIN_SEED asks for, and whether it is one alone.
-fn seeds() -> (Range<u64>, bool) {
-    let Ok(asked) = env::var("SEQUIN_SEED") else { return (USUAL, false) };
+fn seeds(usual: Range<u64>) -> (Range<u64>, bool) {
+    let Ok(asked) = env::var("SEQUIN_SEED") else { return (usual, false) };
     let number = |text: &str| text.parse::<u64>().unwrap_or_else(|error| panic!("SEQUIN_SEED={asked}: {error}"));
     match asked.split_once("..") {
         Some((from, to)) => (number(from)..number(to), false),
@@ -78,6 +88,7 @@ fn seeds() -> (Range<u64>, bool) {
 
 struct Bench<'w> {
     world: &'w World,
+    subject: &'static Subject,
     session: Session,
     tally: Tally,
     /// Tell all about it.
@@ -88,7 +99,7 @@ impl Bench<'_> {
     /// Runs a query locally and, with pushdown and without, remotely. The error tells what differs and how to see it again.
     fn check(&mut self, query: &Query) -> Result<(), String> {
         self.session.run(&format!("RESET ALL; SET statement_timeout = '60s'; {}", query.settings));
-        let local = |sql: &str| sql.replace("salesforce.", "local.");
+        let local = |sql: &str| sql.replace(&format!("{}.", self.subject.api.schema), "local.");
         let right = compare::run(&mut self.session, query, &local(&query.sql));
         let unlimited = query.unlimited.as_ref().map(|sql| compare::run(&mut self.session, query, &local(sql)));
         self.tally.queries += 1;
@@ -170,7 +181,7 @@ impl Bench<'_> {
         let Ok(plan) = plan else { return };
         let text = plan.first().and_then(|row| row[0].clone()).unwrap_or_default();
         let plan = serde_json::from_str(&text).expect("EXPLAIN's JSON is JSON");
-        self.tally.count(query.seed, &query.conjuncts, &plan);
+        self.tally.count(self.subject, query.seed, &query.conjuncts, &plan);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::condition::Condition;
 use super::fixture::{Class, Column, Table};
-use super::maker::{Maker, Parameter, Source, of};
+use super::maker::{Maker, Parameter, Source, of, reference};
+use super::subject::Subject;
 
 /// What is known of the order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,7 +36,7 @@ const ZONES: &[&str] = &["UTC", "Asia/Kolkata", "America/St_Johns", "Pacific/Auc
 
 pub struct Query {
     pub seed: u64,
-    /// `salesforce.` stands before each table.
+    /// The foreign tables' schema stands before each table.
     pub sql: String,
     /// The same without its LIMIT, where any rows will do for that.
     pub unlimited: Option<String>,
@@ -48,8 +49,8 @@ pub struct Query {
     pub conjuncts: Vec<Condition>,
 }
 
-pub fn query(seed: u64, tables: &[Table]) -> Query {
-    let mut maker = Maker::new(seed, tables);
+pub fn query(seed: u64, subject: &Subject, tables: &[Table]) -> Query {
+    let mut maker = Maker::new(seed, subject, tables);
     let mode = match maker.draw.below(10) {
         0..=4 => Mode::Simple,
         5 => Mode::Cursor { hold: maker.draw.hit(0.5), back: maker.draw.hit(0.3), step: maker.draw.below(40) + 1 },
@@ -275,7 +276,7 @@ impl<'t> Maker<'t> {
 
     fn windows(&mut self) -> Shape {
         let body = self.body();
-        let ids: Vec<String> = body.sources.iter().map(|source| format!("{}.id", source.alias)).collect();
+        let ids: Vec<String> = body.sources.iter().map(Source::key).collect();
         let part = self.any(&body.sources, &[Class::Key, Class::Text, Class::Flag]);
         let key = self.any(&body.sources, &[]);
         let key = self.direction(&key);
@@ -306,7 +307,7 @@ impl<'t> Maker<'t> {
             _ => format!("chr(length({text}) - 8)"),
         };
         Shape {
-            sql: format!("SELECT {}.id, {item} {}", body.sources[0].alias, body.sql),
+            sql: format!("SELECT {}, {item} {}", body.sources[0].key(), body.sql),
             unlimited: None,
             order: Order::None,
             conjuncts: body.conjuncts,
@@ -322,7 +323,7 @@ impl<'t> Maker<'t> {
             let column = self.any(&body.sources, &[class]);
             let half = format!("SELECT {column} AS x {}", body.sql);
             halves.push(match self.draw.below(4) {
-                0 => format!("({half} ORDER BY {column}, {}.id LIMIT {})", body.sources[0].alias, self.draw.below(9)),
+                0 => format!("({half} ORDER BY {column}, {} LIMIT {})", body.sources[0].key(), self.draw.below(9)),
                 _ => half,
             });
         }
@@ -342,9 +343,9 @@ impl<'t> Maker<'t> {
         let (count, offset) = (self.draw.below(20), self.draw.below(5));
         Shape {
             sql: format!(
-                "SELECT {}, {}.id {} ORDER BY {} FETCH FIRST {count} ROWS WITH TIES",
+                "SELECT {}, {} {} ORDER BY {} FETCH FIRST {count} ROWS WITH TIES",
                 keys.join(", "),
-                body.sources[0].alias,
+                body.sources[0].key(),
                 body.sql,
                 order.join(", ")
             ) + &if offset > 3 { " OFFSET 0".to_owned() } else { String::new() },
@@ -362,7 +363,7 @@ impl<'t> Maker<'t> {
             Some(column) if self.draw.hit(0.6) => format!("unnest({})", of(&source, column)),
             _ => "generate_series(1, 2)".to_owned(),
         };
-        let unlimited = format!("SELECT {}.id, {call} {}", source.alias, body.sql);
+        let unlimited = format!("SELECT {}, {call} {}", source.key(), body.sql);
         let limited = self.draw.hit(0.5);
         let sql = if limited { format!("{unlimited} {}", self.limit()) } else { unlimited.clone() };
         Shape { sql, unlimited: limited.then_some(unlimited), order: Order::None, conjuncts: body.conjuncts }
@@ -373,19 +374,15 @@ impl<'t> Maker<'t> {
         let body = self.single();
         let source = body.sources[0].clone();
         let column = self.any(&body.sources, &[Class::Number, Class::Text, Class::Moment]);
-        let inner = format!("SELECT {}.id, {column} AS x {}", source.alias, body.sql);
+        let key = source.key();
+        let inner = format!("SELECT {key} AS id, {column} AS x {}", body.sql);
         let count = self.draw.below(60) + 1;
-        let (other, on) = self.relative(&source);
-        let joined = format!("FROM salesforce.{} AS {}", other.table.name, other.alias);
+        let (other, on) = self.relative(&source, true);
+        let joined = format!("FROM {}", other.named());
         let sql = match self.draw.below(7) {
             0 => format!("WITH part AS MATERIALIZED ({inner}) SELECT count(*), min(x) FROM part WHERE x IS NOT NULL"),
             1 => format!("SELECT count(*), count(DISTINCT id) FROM ({inner} LIMIT {count}) AS part"),
-            2 => {
-                format!(
-                    "SELECT id, x FROM ({inner} ORDER BY {}.id LIMIT {count}) AS part WHERE x IS NOT NULL",
-                    source.alias
-                )
-            }
+            2 => format!("SELECT id, x FROM ({inner} ORDER BY {key} LIMIT {count}) AS part WHERE x IS NOT NULL"),
             3 => format!("WITH part AS ({inner}) SELECT a.id, b.x FROM part AS a JOIN part AS b ON a.id = b.id"),
             // Expressions below an outer join.
             4 => {
@@ -398,23 +395,27 @@ impl<'t> Maker<'t> {
                     " WHERE part IS NOT NULL OR part.flag",
                 ]);
                 format!(
-                    "SELECT {}.id, part.flag, part.text {joined} {word} JOIN (SELECT {}.*, true AS flag, coalesce({column}::text, '∅') AS text {}) AS part ON {on}{filter}",
-                    other.alias, source.alias, body.sql
+                    "SELECT {}, part.flag, part.text {joined} {word} JOIN (SELECT {}.*, true AS flag, coalesce({column}::text, '∅') AS text {}) AS part ON {on}{filter}",
+                    other.key(),
+                    source.alias,
+                    body.sql
                 )
             }
             5 => {
                 let word = if body.sql.contains(" WHERE ") { "AND" } else { "WHERE" };
                 format!(
-                    "SELECT {}.id, (SELECT count(*) || coalesce(max({column})::text, '∅') {} {word} {on}) {joined}",
-                    other.alias, body.sql
+                    "SELECT {}, (SELECT count(*) || coalesce(max({column})::text, '∅') {} {word} {on}) {joined}",
+                    other.key(),
+                    body.sql
                 )
             }
             _ => {
                 let group = self.any(&body.sources, &[Class::Key]);
                 let key = self.any(std::slice::from_ref(&other), &[Class::Key]);
                 format!(
-                    "SELECT {}.id, part.many {joined} LEFT JOIN (SELECT {group} AS key, count(*) AS many {} GROUP BY 1) AS part ON part.key = {key}",
-                    other.alias, body.sql
+                    "SELECT {}, part.many {joined} LEFT JOIN (SELECT {group} AS key, count(*) AS many {} GROUP BY 1) AS part ON part.key = {key}",
+                    other.key(),
+                    body.sql
                 )
             }
         };
@@ -446,7 +447,7 @@ impl<'t> Maker<'t> {
     fn one_table(&mut self) -> (String, Vec<Source<'t>>) {
         let table = self.table();
         let source = self.source(table);
-        (format!("FROM salesforce.{} AS {}", table.name, source.alias), vec![source])
+        (format!("FROM {}", source.named()), vec![source])
     }
 
     fn from(&mut self) -> (String, Vec<Source<'t>>) {
@@ -456,9 +457,9 @@ impl<'t> Maker<'t> {
             16 | 17 => {
                 let (mut from, mut sources) = self.two_tables();
                 let at = self.draw.below(sources.len());
-                let (other, on) = self.relative(&sources[at].clone());
+                let (other, on) = self.relative(&sources[at].clone(), false);
                 let (word, firm) = if self.draw.hit(0.6) { ("JOIN", true) } else { ("LEFT JOIN", false) };
-                from += &format!(" {word} salesforce.{} AS {} ON {on}", other.table.name, other.alias);
+                from += &format!(" {word} {} ON {on}", other.named());
                 if firm {
                     // The condition lets no NULLs of that side through.
                     sources[at].firm = true;
@@ -468,12 +469,13 @@ impl<'t> Maker<'t> {
             }
             18 => {
                 let (mut from, mut sources) = self.one_table();
-                let (other, on) = self.relative(&sources[0].clone());
+                let (other, on) = self.relative(&sources[0].clone(), false);
                 let limit = self.draw.below(3) + 1;
                 let word = self.draw.one(&["CROSS JOIN", "LEFT JOIN"]);
                 from += &format!(
-                    " {word} LATERAL (SELECT * FROM salesforce.{} AS {} WHERE {on} ORDER BY id LIMIT {limit}) AS {1}{}",
-                    other.table.name,
+                    " {word} LATERAL (SELECT * FROM {} WHERE {on} ORDER BY {} LIMIT {limit}) AS {}{}",
+                    other.named(),
+                    other.key(),
                     other.alias,
                     if word == "LEFT JOIN" { " ON true" } else { "" }
                 );
@@ -484,13 +486,15 @@ impl<'t> Maker<'t> {
                 // Equal values without a relationship.
                 let (one, other) = (self.table(), self.table());
                 let (one, other) = (self.source(one), self.source(other));
-                let column = self.draw.one(&["owner_id", "created_by_id"]);
+                let column = self.draw.one(self.subject.common);
                 let from = format!(
-                    "FROM salesforce.{} AS {a} JOIN salesforce.{} AS {b} ON {a}.{column} = {b}.{column} AND {a}.id < {b}.id",
-                    one.table.name,
-                    other.table.name,
-                    a = one.alias,
-                    b = other.alias
+                    "FROM {} JOIN {} ON {}.{column} = {}.{column} AND {} < {}",
+                    one.named(),
+                    other.named(),
+                    one.alias,
+                    other.alias,
+                    one.key(),
+                    other.key()
                 );
                 (from, vec![one, other])
             }
@@ -500,26 +504,24 @@ impl<'t> Maker<'t> {
     fn two_tables(&mut self) -> (String, Vec<Source<'t>>) {
         let table = self.table();
         let one = self.source(table);
-        let (other, mut on) = self.relative(&one);
         let (word, firm) = match self.draw.below(8) {
             0..=3 => ("JOIN", (true, true)),
             4 | 5 => ("LEFT JOIN", (true, false)),
             6 => ("RIGHT JOIN", (false, true)),
             _ => ("FULL JOIN", (false, false)),
         };
+        let (other, mut on) = self.relative(&one, word == "FULL JOIN");
         if word != "FULL JOIN" && self.draw.hit(0.3) {
             let more = self.condition(&[one.clone(), other.clone()], 0);
             on = format!("{on} AND {}", more.sql);
         }
-        let from = format!(
-            "FROM salesforce.{} AS {} {word} salesforce.{} AS {} ON {on}",
-            one.table.name, one.alias, other.table.name, other.alias
-        );
+        let from = format!("FROM {} {word} {} ON {on}", one.named(), other.named());
         (from, vec![Source { firm: firm.0, ..one }, Source { firm: firm.1, ..other }])
     }
 
-    /// Another table that refers to this one or is referred to by it, and the condition that joins them.
-    fn relative(&mut self, source: &Source<'t>) -> (Source<'t>, String) {
+    /// Another table that refers to this one or is referred to by it, and the condition that joins them; `hashable` if it
+    /// has to be one of equal values.
+    fn relative(&mut self, source: &Source<'t>, hashable: bool) -> (Source<'t>, String) {
         let tables = self.tables;
         let up = source.table.columns.iter().filter_map(|column| Some((column, self.named(column.target?), true)));
         let down = tables.iter().flat_map(|table| {
@@ -529,14 +531,23 @@ impl<'t> Maker<'t> {
         let all: Vec<(&Column, &'t Table, bool)> = up.chain(down).collect();
         let Some((column, table, is_up)) = all.get(self.draw.below(all.len())).copied() else {
             let other = self.source(source.table);
-            let on = format!("{}.id = {}.id", source.alias, other.alias);
+            let on = format!("{} = {}", source.key(), other.key());
             return (other, on);
         };
         let other = self.source(table);
         let (child, parent) = if is_up { (source, &other) } else { (&other, source) };
-        let (key, reference) = (format!("{}.id", parent.alias), of(child, column));
-        let on = if self.draw.hit(0.5) { format!("{key} = {reference}") } else { format!("{reference} = {key}") };
+        let on = self.leads(child, column, parent, hashable);
         (other, on)
+    }
+
+    /// That a reference of one source leads to the other.
+    pub fn leads(&mut self, child: &Source<'t>, column: &Column, parent: &Source<'t>, hashable: bool) -> String {
+        let (key, one) = (parent.key(), reference(child, column));
+        match self.draw.below(4) {
+            0 | 1 if column.class == Class::Several && !hashable => format!("{key} = ANY ({})", of(child, column)),
+            0 | 2 => format!("{key} = {one}"),
+            _ => format!("{one} = {key}"),
+        }
     }
 
     fn items(&mut self, sources: &[Source<'t>]) -> String {
@@ -556,9 +567,9 @@ impl<'t> Maker<'t> {
             Some(column) => of(&source, column),
             // An id is no number.
             None if classes.contains(&Class::Number) && !classes.contains(&Class::Text) => {
-                format!("length({}.id)", source.alias)
+                format!("length({})", source.key())
             }
-            None => format!("{}.id", source.alias),
+            None => source.key(),
         }
     }
 
@@ -585,8 +596,8 @@ impl<'t> Maker<'t> {
             }
             10 => {
                 let source = self.one_of(sources).clone();
-                let (other, on) = self.relative(&source);
-                format!("(SELECT count(*) FROM salesforce.{} AS {} WHERE {on})", other.table.name, other.alias)
+                let (other, on) = self.relative(&source, false);
+                format!("(SELECT count(*) FROM {} WHERE {on})", other.named())
             }
             _ => format!("upper({})", self.any(sources, &[Class::Text, Class::Key])),
         }
@@ -608,7 +619,7 @@ impl<'t> Maker<'t> {
             9 => format!("max({})", self.any(sources, &[Class::Text, Class::Key])),
             10 => format!("sum(DISTINCT {})", self.any(sources, &numbers)),
             11 => {
-                let ids: Vec<String> = sources.iter().map(|source| format!("{}.id", source.alias)).collect();
+                let ids: Vec<String> = sources.iter().map(Source::key).collect();
                 format!("array_agg({} ORDER BY {})", self.any(sources, &[Class::Text, Class::Date]), ids.join(", "))
             }
             12 => format!("min({} + 1)", self.any(sources, &numbers)),
@@ -635,8 +646,8 @@ impl<'t> Maker<'t> {
         }
         let mut order: Vec<String> = keys.iter().map(|key| self.direction(key)).collect();
         if total {
-            keys.extend(sources.iter().map(|source| format!("{}.id", source.alias)));
-            order.extend(sources.iter().map(|source| format!("{}.id", source.alias)));
+            keys.extend(sources.iter().map(Source::key));
+            order.extend(sources.iter().map(Source::key));
         }
         (keys, order)
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::condition::{Condition, Use};
+use super::subject::Subject;
 
 #[derive(Default)]
 pub struct Tally {
@@ -22,7 +23,7 @@ pub struct Tally {
     conjuncts: BTreeMap<String, Figure>,
 }
 
-/// Conjuncts of one kind that SOQL can say.
+/// Conjuncts of one kind that the API can say.
 #[derive(Default)]
 struct Figure {
     all: usize,
@@ -33,7 +34,7 @@ struct Figure {
 
 impl Tally {
     /// Counts the conjuncts of a query whose plan is this.
-    pub fn count(&mut self, seed: u64, conjuncts: &[Condition], plan: &Value) {
+    pub fn count(&mut self, subject: &Subject, seed: u64, conjuncts: &[Condition], plan: &Value) {
         let mut scans = Vec::new();
         collect(plan, &mut scans);
         for conjunct in conjuncts {
@@ -48,7 +49,7 @@ impl Tally {
             }
             let figure = self.conjuncts.entry(conjunct.kind.clone()).or_default();
             figure.all += 1;
-            if uses.iter().all(|used| is_asked(used, &scans)) {
+            if uses.iter().all(|used| is_asked(subject, used, &scans)) {
                 figure.asked += 1;
             } else {
                 figure.missed.get_or_insert(seed);
@@ -74,7 +75,7 @@ impl fmt::Display for Tally {
         let percent = |all: usize, asked: usize| asked as f64 * 100.0 / all.max(1) as f64;
         let sum = |of: fn(&Figure) -> usize| self.conjuncts.values().map(of).sum();
         let (all, asked) = (sum(|figure| figure.all), sum(|figure| figure.asked));
-        writeln!(f, "of {all} conjuncts that SOQL can say, {asked} are pushed: {:.1} %", percent(all, asked))?;
+        writeln!(f, "of {all} conjuncts that the API can say, {asked} are pushed: {:.1} %", percent(all, asked))?;
         for (kind, Figure { all, asked, missed }) in &self.conjuncts {
             let missed = missed.map(|seed| format!("   not in {seed}")).unwrap_or_default();
             writeln!(f, "  {kind:<24} {all:>6} {asked:>6} {:>6.1} %{missed}", percent(*all, *asked))?;
@@ -105,14 +106,13 @@ fn collect(plan: &Value, scans: &mut Vec<Scan>) {
 }
 
 /// Whether the remote query has a condition on a field. A table that is not scanned at all leaves nothing to ask.
-fn is_asked(used: &Use, scans: &[Scan]) -> bool {
+fn is_asked(subject: &Subject, used: &Use, scans: &[Scan]) -> bool {
     let own: Vec<&Scan> = scans.iter().filter(|scan| scan.alias.as_deref() == Some(&used.alias)).collect();
     let joined = || scans.iter().filter(|scan| scan.alias.is_none()).collect::<Vec<_>>();
     let candidates = if own.is_empty() { joined() } else { own };
     candidates.is_empty()
         || candidates.iter().any(|scan| {
-            let asked = scan.query.split_once(" WHERE ").map_or("", |(_, filter)| filter);
-            let mut words = asked.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            scan.query.starts_with("nothing") || words.any(|word| word == used.field)
+            let mut words = (subject.filter)(&scan.query).split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            scan.query.starts_with("nothing") || words.any(|word| word == used.word)
         })
 }

@@ -37,8 +37,17 @@ const TEXTS: &[&str] = &[
     "Zebra",
     "no such text",
 ];
-const KEYS: &[&str] =
-    &["", "x", "001000000000000AAA", "001RO0000035WQg", "003RO0000035WQgAAM", "00q000000000000", "001RO0000035WQgAA "];
+const KEYS: &[&str] = &[
+    "",
+    "x",
+    "rec00000000000000",
+    "recnothere",
+    "001000000000000AAA",
+    "001RO0000035WQg",
+    "003RO0000035WQgAAM",
+    "00q000000000000",
+    "001RO0000035WQgAA ",
+];
 const NUMBERS: &[&str] = &[
     "0",
     "-0.0",
@@ -142,7 +151,7 @@ pub fn stranger(draw: &mut Draw, column: &Column) -> String {
     draw.one(kinds).to_owned()
 }
 
-/// A list of the column's type; of a multi-select picklist's choices.
+/// A list of the column's type; of a list of choices's choices.
 pub fn list(draw: &mut Draw, column: &Column) -> String {
     if column.class == Class::Several {
         let some: Vec<String> = (0..draw.below(3) + 1).map(|_| choice(draw, column)).collect();
@@ -158,7 +167,7 @@ pub fn list(draw: &mut Draw, column: &Column) -> String {
     }
 }
 
-/// One choice of a multi-select picklist.
+/// One choice of a list of choices.
 pub fn choice(draw: &mut Draw, column: &Column) -> String {
     if column.held.is_empty() || draw.hit(0.15) {
         return draw.one(&["'A;B'", "''", "'a'", "'english'", "'No choice'", "'D''E'"]).to_owned() + "::text";

@@ -1,6 +1,5 @@
 //! Local copies of foreign tables, filled from what the sandbox says it holds: what the same query returns there is right.
 
-use super::airtable;
 use super::session::{Row, Session, sorted};
 use super::world::World;
 
@@ -17,31 +16,16 @@ pub struct Copy<'a> {
 impl<'a> Copy<'a> {
     /// Copies these tables: the API's names beside the local ones.
     pub fn of(world: &'a World, tables: &[(&str, &str)]) -> Copy<'a> {
-        Copy::with(world, "salesforce", "id", |session| {
-            for (object, table) in tables {
-                load(world, session, object, table, "local");
-            }
-        })
-    }
-
-    /// Copies tables of Airtable's base.
-    pub fn of_airtable(world: &'a World, tables: &[(&str, &str)]) -> Copy<'a> {
-        Copy::with(world, "ops", "_id", |session| {
-            for (object, table) in tables {
-                airtable::load(world, session, object, table, "local");
-            }
-        })
-    }
-
-    fn with(world: &'a World, remote: &'static str, key: &'static str, load: impl FnOnce(&mut Session)) -> Copy<'a> {
         let mut session = world.connect();
         session.run("CREATE SCHEMA local");
-        load(&mut session);
+        for (object, table) in tables {
+            load(world, &mut session, object, table, "local");
+        }
         world.sandbox.clear_requests();
-        Copy { world, session, remote, key }
+        Copy { world, session, remote: world.api.schema, key: world.api.key }
     }
 
-    /// Asserts that a query of `salesforce.…`, or `ops.…`, returns what it returns of `local.…`, with pushdown and without it. Whatever order
+    /// Asserts that a query of `salesforce.…` or `ops.…` returns what it returns of `local.…`, with pushdown and without it. Whatever order
     /// it returns is part of it if it says ORDER BY.
     #[track_caller]
     pub fn same(&mut self, sql: &str) {
@@ -88,7 +72,8 @@ pub fn load(world: &World, session: &mut Session, object: &str, table: &str, sch
     let fields: Vec<&str> = header.split(',').map(|name| name.trim().trim_matches('"')).collect();
     let columns = session.rows(&format!(
         "SELECT attname, format_type(atttypid, atttypmod), substr(option, 7) FROM pg_attribute, unnest(attfdwoptions) AS option \
-         WHERE attrelid = 'salesforce.{table}'::regclass AND attnum > 0 AND NOT attisdropped AND option LIKE 'field=%' ORDER BY attnum"
+         WHERE attrelid = '{}.{table}'::regclass AND attnum > 0 AND NOT attisdropped AND option LIKE 'field=%' ORDER BY attnum",
+        world.api.schema
     ));
     let text = |cell: &Option<String>| cell.clone().unwrap_or_default();
     let mut list = Vec::new();
@@ -97,19 +82,16 @@ pub fn load(world: &World, session: &mut Session, object: &str, table: &str, sch
         if !fields.contains(&field.as_str()) || matches!(ty.as_str(), "jsonb" | "bytea") {
             continue;
         }
-        list.push(match ty.as_str() {
-            "text[]" => format!("string_to_array(\"{field}\", ';') AS \"{name}\""),
-            _ => format!("\"{field}\"::{ty} AS \"{name}\""),
-        });
+        list.push(format!("{} AS \"{name}\"", (world.api.cell)(&field, &ty)));
     }
-    assert!(list.len() > 5, "too few columns of {object} are in its dump: {fields:?}");
+    assert!(list.len() > 3, "too few columns of {object} are in its dump: {fields:?}");
     let staging = fields.iter().map(|field| format!("\"{field}\" text")).collect::<Vec<_>>().join(", ");
     session.run(&format!("CREATE TEMPORARY TABLE staging ({staging})"));
     let mut writer = session.client().copy_in("COPY staging FROM STDIN (FORMAT csv, HEADER)").expect("COPY begins");
     writer.write_all(csv.as_bytes()).expect("COPY takes the dump");
     writer.finish().expect("COPY ends");
     session.run(&format!(
-        "CREATE TABLE {schema}.{table} AS SELECT {} FROM staging; DROP TABLE staging; ANALYZE {schema}.{table}",
+        "CREATE TABLE {schema}.\"{table}\" AS SELECT {} FROM staging; DROP TABLE staging; ANALYZE {schema}.\"{table}\"",
         list.join(", ")
     ));
 }

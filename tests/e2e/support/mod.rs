@@ -1,6 +1,7 @@
-//! The harness: a database, a role and a simulated Salesforce for each test.
+//! The harness: a database, a role and a simulated API for each test.
 
 mod airtable;
+mod api;
 mod cluster;
 mod copy;
 mod failure;
@@ -12,6 +13,7 @@ mod upstream;
 mod world;
 mod writes;
 
+pub use api::{AIRTABLE, Api, SALESFORCE};
 pub use cluster::{Cluster, kill};
 pub use copy::Copy;
 pub use failure::Failure;

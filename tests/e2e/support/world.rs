@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sandbox::{CLIENT_ID, CLIENT_SECRET, Config, LoggedRequest, Sandbox};
+use sandbox::{Config, LoggedRequest, Sandbox};
 
+use super::api::{Api, SALESFORCE};
 use super::cluster::Cluster;
 use super::session::Session;
 use super::synced::is_ours;
@@ -22,6 +23,8 @@ enum Turn {
 
 pub struct World {
     cluster: Arc<Cluster>,
+    /// What the sandbox is to this test.
+    pub api: &'static Api,
     pub sandbox: Sandbox,
     /// The database, and the role.
     pub name: String,
@@ -33,7 +36,7 @@ impl World {
     /// A database with the extension; no server yet.
     pub fn bare(config: Config) -> World {
         let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
-        World::build(Cluster::shared(), config, turn, "")
+        World::build(Cluster::shared(), config, turn)
     }
 
     /// The same in another cluster.
@@ -45,44 +48,59 @@ impl World {
     /// The same, while no other test runs.
     pub fn bare_alone(config: Config) -> World {
         let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));
-        World::build(Cluster::shared(), config, turn, "")
+        World::build(Cluster::shared(), config, turn)
     }
 
     /// With a server `sf`, a user mapping, and contacts and accounts imported into the schema `salesforce`.
     pub fn new(config: Config) -> World {
-        World::bare(config).furnished()
+        World::of(&SALESFORCE, config)
+    }
+
+    /// With an API's server, a user mapping, and its first tables.
+    pub fn of(api: &'static Api, config: Config) -> World {
+        World::in_database(api, config, "")
+    }
+
+    /// The same in a database that is made with these words of CREATE DATABASE.
+    pub fn in_database(api: &'static Api, config: Config, words: &str) -> World {
+        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        World::build_for(api, Cluster::shared(), (api.usual)(config), turn, words).furnished()
+    }
+
+    /// Without tables.
+    pub fn unimported(api: &'static Api, config: Config) -> World {
+        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        World::build_for(api, Cluster::shared(), (api.usual)(config), turn, "").served()
     }
 
     pub fn alone(config: Config) -> World {
         World::bare_alone(config).furnished()
     }
 
-    /// A furnished one whose database is made with these words of CREATE DATABASE.
-    pub fn in_database(config: Config, words: &str) -> World {
-        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
-        World::build(Cluster::shared(), config, turn, words).furnished()
-    }
-
     /// A furnished one in another cluster.
     pub fn within(cluster: Arc<Cluster>, config: Config) -> World {
         let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
-        World::build(cluster, config, turn, "").furnished()
+        World::build(cluster, config, turn).furnished()
     }
 
     /// The same, while no other test runs.
     pub fn alone_within(cluster: Arc<Cluster>, config: Config) -> World {
         let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));
-        World::build(cluster, config, turn, "").furnished()
+        World::build(cluster, config, turn).furnished()
     }
 
-    fn build(cluster: Arc<Cluster>, config: Config, turn: Turn, database: &str) -> World {
+    fn build(cluster: Arc<Cluster>, config: Config, turn: Turn) -> World {
+        World::build_for(&SALESFORCE, cluster, config, turn, "")
+    }
+
+    fn build_for(api: &'static Api, cluster: Arc<Cluster>, config: Config, turn: Turn, database: &str) -> World {
         static COUNTER: AtomicU32 = AtomicU32::new(1);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let test = thread::current().name().unwrap_or("test").replace("::", "_");
         let name: String = format!("t{number}_{test}").chars().take(50).collect();
         let password = format!("password-of-{number}");
         let sandbox = Sandbox::start(config).expect("the sandbox starts");
-        let world = World { cluster, sandbox, name, password, _turn: turn };
+        let world = World { cluster, api, sandbox, name, password, _turn: turn };
         let mut postgres = world.as_superuser_in("postgres");
         postgres.run(&format!("CREATE ROLE \"{}\" LOGIN PASSWORD '{}'", world.name, world.password));
         postgres.run(&format!("CREATE DATABASE \"{0}\" OWNER \"{0}\" {database}", world.name));
@@ -92,35 +110,47 @@ impl World {
         world
     }
 
-    fn furnished(self) -> World {
+    fn served(self) -> World {
         let mut session = self.connect();
-        session.run(&self.server("sf", ""));
-        session.run(&self.mapping("sf"));
-        session.run("CREATE SCHEMA salesforce");
-        session.run("IMPORT FOREIGN SCHEMA salesforce LIMIT TO (contact, account) FROM SERVER sf INTO salesforce");
-        self.sandbox.clear_requests();
+        session.run(&self.server(self.api.server, ""));
+        session.run(&self.mapping(self.api.server));
+        session.run(&format!("CREATE SCHEMA {}", self.api.schema));
         self
+    }
+
+    fn furnished(self) -> World {
+        let world = self.served();
+        world.import_some(&mut world.connect(), world.api.limit_to);
+        world
     }
 
     /// Another table for a furnished world.
     pub fn import(&self, session: &mut Session, table: &str) {
-        session.run(&format!("IMPORT FOREIGN SCHEMA salesforce LIMIT TO ({table}) FROM SERVER sf INTO salesforce"));
+        self.import_some(session, &format!("LIMIT TO ({table})"));
+    }
+
+    fn import_some(&self, session: &mut Session, limit_to: &str) {
+        let Api { namespace, server, schema, .. } = self.api;
+        session.run(&format!("IMPORT FOREIGN SCHEMA \"{namespace}\" {limit_to} FROM SERVER {server} INTO {schema}"));
         self.sandbox.clear_requests();
     }
 
     /// CREATE SERVER for the sandbox; `options` begin with a comma.
     pub fn server(&self, name: &str, options: &str) -> String {
+        self.server_at(&self.sandbox.url(), name, options)
+    }
+
+    /// The same for what stands before it.
+    pub fn server_at(&self, url: &str, name: &str, options: &str) -> String {
         format!(
-            "CREATE SERVER {name} FOREIGN DATA WRAPPER sequin_fdw OPTIONS (connector 'salesforce', base_url '{}', allow_insecure 'true'{options})",
-            self.sandbox.url()
+            "CREATE SERVER {name} FOREIGN DATA WRAPPER sequin_fdw OPTIONS (connector '{}', base_url '{url}', allow_insecure 'true'{options})",
+            self.api.connector
         )
     }
 
     /// CREATE USER MAPPING with the credentials that the sandbox takes.
     pub fn mapping(&self, server: &str) -> String {
-        format!(
-            "CREATE USER MAPPING FOR CURRENT_USER SERVER {server} OPTIONS (client_id '{CLIENT_ID}', client_secret '{CLIENT_SECRET}')"
-        )
+        format!("CREATE USER MAPPING FOR CURRENT_USER SERVER {server} OPTIONS ({})", (self.api.credentials)())
     }
 
     /// A connection as the role.
