@@ -12,3 +12,4 @@ mod line;
 mod locked;
 mod random;
 mod strike;
+mod subject;

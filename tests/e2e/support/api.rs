@@ -1,6 +1,7 @@
 //! The APIs that the same tests run on, and what differs between them.
 
-use sandbox::{AIRTABLE_BASE, AIRTABLE_TOKEN, CLIENT_ID, CLIENT_SECRET, Config};
+use sandbox::{AIRTABLE_BASE, AIRTABLE_TOKEN, CLIENT_ID, CLIENT_SECRET, Config, Sandbox};
+use serde_json::{Map, Value};
 
 pub struct Api {
     /// As users write its name.
@@ -25,6 +26,29 @@ pub struct Api {
     pub contrary: fn(Config) -> Config,
     /// A field of a dump as a value of this type, in SQL.
     pub cell: fn(field: &str, ty: &str) -> String,
+    /// What the API calls an object, and a field of it.
+    pub object: fn(&Sandbox, object: &str) -> String,
+    pub field: fn(&Sandbox, object: &str, field: &str) -> String,
+    /// The id and the fields of a record in a dump.
+    pub record: fn(Value) -> (String, Map<String, Value>),
+}
+
+impl Api {
+    /// All live records of an object: their ids, and their fields by the API's names. In the order of a scan.
+    #[track_caller]
+    pub fn held(&self, sandbox: &Sandbox, object: &str) -> Vec<(String, Map<String, Value>)> {
+        let json = sandbox.dump_json(object).unwrap_or_else(|| panic!("the sandbox has no {object}"));
+        let records: Vec<Value> = serde_json::from_str(&json).expect("a dump is JSON");
+        records.into_iter().map(self.record).collect()
+    }
+}
+
+fn members(value: Value) -> Map<String, Value> {
+    if let Value::Object(members) = value { members } else { panic!("a record is an object: {value}") }
+}
+
+fn text(value: Option<Value>) -> String {
+    if let Some(Value::String(text)) = value { text } else { panic!("no text: {value:?}") }
 }
 
 pub static SALESFORCE: Api = Api {
@@ -51,6 +75,12 @@ pub static SALESFORCE: Api = Api {
     cell: |field, ty| match ty {
         "text[]" => format!("string_to_array(\"{field}\", ';')"),
         _ => format!("\"{field}\"::{ty}"),
+    },
+    object: |_, object| object.to_owned(),
+    field: |_, _, field| field.to_owned(),
+    record: |record| {
+        let mut fields = members(record);
+        (text(fields.remove("Id")), fields)
     },
 };
 
@@ -106,5 +136,11 @@ pub static AIRTABLE: Api = Api {
             "boolean" => format!("CASE WHEN \"{field}\" IS NULL THEN false ELSE ({value})::boolean END"),
             _ => format!("({value})::{ty}"),
         }
+    },
+    object: |sandbox, table| format!("{}/{}", sandbox.airtable_base(), sandbox.airtable_table(table)),
+    field: |sandbox, table, field| sandbox.airtable_field(table, field),
+    record: |record| {
+        let mut record = members(record);
+        (text(record.remove("id")), record.remove("fields").map(members).unwrap_or_default())
     },
 };

@@ -5,7 +5,8 @@ use proxy::{Action, Request, Schedule};
 use super::judge::Verdict;
 use super::line::{Line, Statement, no_complaints, on_lines};
 use super::strike::{Purpose, Strike};
-use crate::support::{Config, World};
+use super::subject::{OF_AIRTABLE, OF_SALESFORCE, Subject};
+use crate::support::{Config, World, on_each};
 
 const LINES: usize = 4;
 
@@ -19,13 +20,19 @@ struct Fate {
     for_good: bool,
 }
 
-fn fates(purposes: &[Purpose]) -> Vec<Fate> {
+/// Each request goes wrong in each way once; for good, only from some of them on.
+fn fates(subject: &Subject, purposes: &[Purpose]) -> Vec<Fate> {
     let mut fates = Vec::new();
-    for purpose in purposes {
-        let last = if *purpose == Purpose::SignIn { 0 } else { 2 };
+    for purpose in purposes.iter().filter(|purpose| subject.signs_in || **purpose != Purpose::SignIn) {
+        let last = match purpose {
+            Purpose::SignIn => 0,
+            Purpose::Write => subject.requests - 1,
+            Purpose::Page | Purpose::ReadBack => 2,
+        };
         for nth in 0..=last {
-            for strike in Strike::ALL.into_iter().filter(|strike| strike.fits(*purpose)) {
-                fates.extend([false, true].map(|for_good| Fate { purpose: *purpose, nth, strike, for_good }));
+            for strike in subject.strikes(*purpose) {
+                let ways = if nth < 2 || nth == last { &[false, true][..] } else { &[false] };
+                fates.extend(ways.iter().map(|for_good| Fate { purpose: *purpose, nth, strike, for_good: *for_good }));
             }
         }
     }
@@ -33,24 +40,24 @@ fn fates(purposes: &[Purpose]) -> Vec<Fate> {
 }
 
 impl Fate {
-    fn schedule(self) -> Schedule {
+    fn schedule(self, subject: &'static Subject) -> Schedule {
         let mut seen = 0;
         Schedule::new(move |request: &Request| {
-            if Purpose::of(&request.path) != self.purpose {
+            if (subject.purpose)(&request.path) != self.purpose {
                 return Action::Pass;
             }
             seen += 1;
             let struck = if self.for_good { seen > self.nth } else { seen == self.nth + 1 };
-            if struck { self.strike.action(request) } else { Action::Pass }
+            if struck { self.strike.action(request, subject) } else { Action::Pass }
         })
     }
 
     /// How the statement is to end.
-    fn verdict(self, statement: Statement) -> Verdict {
+    fn verdict(self, subject: &Subject, statement: Statement) -> Verdict {
         let failed = |code: &str| Verdict::Failed(code.to_owned());
         let read = self.purpose != Purpose::Write;
         let clear = match self.strike {
-            Strike::Unavailable => "08006",
+            Strike::Unavailable if read || subject.unavailable_is_clear => "08006",
             Strike::Throttled => "53400",
             Strike::Expired => "28000",
             Strike::Locked => "55P03",
@@ -60,19 +67,20 @@ impl Fate {
         };
         let ends_at_once = match self.purpose {
             // A token that nobody gave out is no reason to ask for one.
-            Purpose::SignIn if self.strike == Strike::Expired => true,
-            Purpose::Write => statement.inserts() && !self.strike.is_clear(),
+            purpose if self.strike == Strike::Expired => purpose == Purpose::SignIn || !subject.signs_in,
+            Purpose::Write => statement.inserts() && !subject.is_clear(self.strike),
             _ => self.strike.is_unreadable(),
         };
         if self.for_good || ends_at_once { failed(clear) } else { Verdict::Done }
     }
 }
 
-fn check(statement: Statement, purposes: &[Purpose]) {
-    let world = World::bare(Config::new());
-    let fates = fates(purposes);
+fn check(subject: &'static Subject, statement: Statement, purposes: &[Purpose]) {
+    let world = World::unimported(subject.api, Config::new());
+    let fates = fates(subject, purposes);
     let complaints = on_lines(
         &world,
+        subject,
         LINES,
         |_| ", max_retries '1'".to_owned(),
         fates.len(),
@@ -82,9 +90,9 @@ fn check(statement: Statement, purposes: &[Purpose]) {
 }
 
 fn suffer(line: &Line<'_>, statement: Statement, fate: Fate, at: usize) -> Result<(), String> {
-    let expected = fate.verdict(statement);
-    let (verdict, detail) =
-        line.judged(statement, &format!("case {at}, {fate:?}"), || line.proxy.set(fate.schedule()))?;
+    let expected = fate.verdict(line.subject, statement);
+    let schedule = fate.schedule(line.subject);
+    let (verdict, detail) = line.judged(statement, &format!("case {at}, {fate:?}"), || line.proxy.set(schedule))?;
     match verdict == expected {
         true => Ok(()),
         false => {
@@ -93,37 +101,41 @@ fn suffer(line: &Line<'_>, statement: Statement, fate: Fate, at: usize) -> Resul
     }
 }
 
-#[test]
-fn each_request_of_an_insert() {
-    check(Statement::Insert, &[Purpose::SignIn, Purpose::Write]);
+fn each_request_of_an_insert(subject: &'static Subject) {
+    check(subject, Statement::Insert, &[Purpose::SignIn, Purpose::Write]);
 }
 
-#[test]
-fn each_request_of_an_insert_that_reads_back() {
-    check(Statement::InsertReturning, &[Purpose::Write, Purpose::ReadBack]);
+fn each_request_of_an_insert_that_reads_back(subject: &'static Subject) {
+    check(subject, Statement::InsertReturning, &[Purpose::Write, subject.reads_back]);
 }
 
-#[test]
-fn each_request_of_a_copy() {
-    check(Statement::Copy, &[Purpose::SignIn, Purpose::Write]);
+fn each_request_of_a_copy(subject: &'static Subject) {
+    check(subject, Statement::Copy, &[Purpose::SignIn, Purpose::Write]);
 }
 
-#[test]
-fn each_request_of_an_update() {
-    check(Statement::Update, &[Purpose::SignIn, Purpose::Page, Purpose::Write]);
+fn each_request_of_an_update(subject: &'static Subject) {
+    check(subject, Statement::Update, &[Purpose::SignIn, Purpose::Page, Purpose::Write]);
 }
 
-#[test]
-fn each_request_of_a_direct_update() {
-    check(Statement::UpdateDirectly, &[Purpose::Page, Purpose::Write]);
+fn each_request_of_a_direct_update(subject: &'static Subject) {
+    check(subject, Statement::UpdateDirectly, &[Purpose::Page, Purpose::Write]);
 }
 
-#[test]
-fn each_request_of_a_delete() {
-    check(Statement::Delete, &[Purpose::Page, Purpose::Write]);
+fn each_request_of_a_delete(subject: &'static Subject) {
+    check(subject, Statement::Delete, &[Purpose::Page, Purpose::Write]);
 }
 
-#[test]
-fn each_request_of_a_direct_delete() {
-    check(Statement::DeleteDirectly, &[Purpose::SignIn, Purpose::Page, Purpose::Write]);
+fn each_request_of_a_direct_delete(subject: &'static Subject) {
+    check(subject, Statement::DeleteDirectly, &[Purpose::SignIn, Purpose::Page, Purpose::Write]);
+}
+
+on_each! {
+    of_salesforce: &OF_SALESFORCE, of_airtable: &OF_AIRTABLE;
+    each_request_of_an_insert,
+    each_request_of_an_insert_that_reads_back,
+    each_request_of_a_copy,
+    each_request_of_an_update,
+    each_request_of_a_direct_update,
+    each_request_of_a_delete,
+    each_request_of_a_direct_delete,
 }

@@ -7,10 +7,9 @@ use proxy::{Action, Request, Schedule};
 
 use super::judge::{Case, Verdict};
 use super::line::{Line, Statement, Told, no_complaints, on_lines};
-use super::strike::Purpose;
-use crate::support::{Config, World};
-
-const ROWS: usize = 450;
+use super::strike::{Purpose, Strike};
+use super::subject::{OF_AIRTABLE, OF_SALESFORCE, Subject};
+use crate::support::{Config, World, on_each};
 
 const STATEMENTS: [Statement; 6] = [
     Statement::Insert,
@@ -29,10 +28,10 @@ enum End {
 }
 
 /// The second batch goes like this, however often it is sent.
-fn second_batch(action: Action) -> Schedule {
+fn second_batch(subject: &'static Subject, action: Action) -> Schedule {
     let mut writes = 0;
     Schedule::new(move |request: &Request| {
-        let write = Purpose::of(&request.path) == Purpose::Write;
+        let write = (subject.purpose)(&request.path) == Purpose::Write;
         writes += usize::from(write);
         if write && writes >= 2 { action.clone() } else { Action::Pass }
     })
@@ -49,7 +48,7 @@ struct Ended {
 /// Runs a statement whose second batch hangs until the statement is ended.
 fn end_it(line: &Line<'_>, statement: Statement, action: &Action, end: End, mark: &str) -> Ended {
     line.proxy.clear_journal();
-    line.proxy.set(second_batch(action.clone()));
+    line.proxy.set(second_batch(line.subject, action.clone()));
     let mut talk = line.connect();
     let pid = talk.session.pid();
     if end == End::TimedOut {
@@ -61,7 +60,7 @@ fn end_it(line: &Line<'_>, statement: Statement, action: &Action, end: End, mark
             // What is not forwarded has happened as soon as it arrives.
             let arrived = || {
                 let journal = line.proxy.journal();
-                let mut writes = journal.iter().filter(|entry| Purpose::of(&entry.path) == Purpose::Write);
+                let mut writes = journal.iter().filter(|entry| (line.subject.purpose)(&entry.path) == Purpose::Write);
                 writes.nth(1).is_some_and(|entry| entry.status.is_some() || !entry.action.forwards())
             };
             while !arrived() && start.elapsed() < Duration::from_secs(10) {
@@ -79,7 +78,7 @@ fn end_it(line: &Line<'_>, statement: Statement, action: &Action, end: End, mark
             admin.run(&format!("SELECT {function}({pid})"));
             Some(ordered)
         });
-        let told = talk.run(line, statement, ROWS, mark);
+        let told = talk.run(line, statement, line.subject.rows(), mark);
         let ended = Instant::now();
         let ordered = ender.join().expect("it does not panic");
         let took = ordered.map_or(Duration::ZERO, |ordered| ended.saturating_duration_since(ordered));
@@ -91,7 +90,7 @@ fn check(line: &Line<'_>, statement: Statement, action: &Action, end: End, mark:
     if statement.inserts() {
         line.empty()
     } else {
-        line.fill(ROWS)
+        line.fill(line.subject.rows())
     }
     let before = line.held();
     let Ended { told, pid, took } = end_it(line, statement, action, end, mark);
@@ -100,7 +99,7 @@ fn check(line: &Line<'_>, statement: Statement, action: &Action, end: End, mark:
     let sent = line.count(Purpose::Write);
     line.proxy.set(Schedule::pass());
     let after = line.held();
-    let case = Case { statement, rows: ROWS, mark, before: &before, after: &after };
+    let case = Case { line, statement, rows: line.subject.rows(), mark, before: &before, after: &after };
     if end == End::Terminated {
         let code = told.outcome.as_ref().err().map(|failure| failure.code.as_str());
         if !matches!(code, Some("57P01" | "")) {
@@ -115,12 +114,12 @@ fn check(line: &Line<'_>, statement: Statement, action: &Action, end: End, mark:
             Verdict::Failed(code) if code == "57014" => {}
             other => return Err(format!("{other:?}")),
         }
-        if told.unknown.len() != 200 {
+        if told.unknown.len() != line.subject.batch {
             return Err(format!("{} records are unknown", told.unknown.len()));
         }
     }
     let landed = case.landed()?.iter().filter(|landed| **landed).count();
-    if landed != if action.forwards() { 400 } else { 200 } {
+    if landed != line.subject.batch * if action.forwards() { 2 } else { 1 } {
         return Err(format!("{landed} records are written"));
     }
     if sent != 2 {
@@ -132,12 +131,13 @@ fn check(line: &Line<'_>, statement: Statement, action: &Action, end: End, mark:
     Ok(())
 }
 
-fn check_all(end: End) {
-    let world = World::bare(Config::new());
+fn check_all(subject: &'static Subject, end: End) {
+    let world = World::unimported(subject.api, Config::new());
     // Not done, and done.
     let actions = [Action::Hang, Action::Delay(Duration::from_secs(20))];
     let complaints = on_lines(
         &world,
+        subject,
         4,
         |_| String::new(),
         8,
@@ -150,57 +150,55 @@ fn check_all(end: End) {
     no_complaints(&complaints.into_iter().filter_map(Result::err).collect::<Vec<_>>());
 }
 
-#[test]
-fn a_write_that_hangs_is_cancelled() {
-    check_all(End::Cancelled);
+fn a_write_that_hangs_is_cancelled(subject: &'static Subject) {
+    check_all(subject, End::Cancelled);
 }
 
-#[test]
-fn a_write_that_hangs_is_ended_by_statement_timeout() {
-    check_all(End::TimedOut);
+fn a_write_that_hangs_is_ended_by_statement_timeout(subject: &'static Subject) {
+    check_all(subject, End::TimedOut);
 }
 
-#[test]
-fn a_write_that_hangs_is_terminated() {
-    check_all(End::Terminated);
+fn a_write_that_hangs_is_terminated(subject: &'static Subject) {
+    check_all(subject, End::Terminated);
 }
 
 /// What is to be told depends on what happened before the wait.
-#[test]
-fn a_wait_until_a_write_may_be_sent_again_is_ended() {
+fn a_wait_until_a_write_may_be_sent_again_is_ended(subject: &'static Subject) {
     const MAYBE: &str = "Nobody knows";
-    let world = World::bare(Config::new());
-    let cases: [(Statement, u16, bool); 6] = [
-        (Statement::Insert, 503, false),
-        (Statement::Copy, 429, false),
-        (Statement::Update, 503, false),
-        (Statement::Update, 500, true),
-        (Statement::DeleteDirectly, 503, false),
-        (Statement::DeleteDirectly, 500, true),
+    let world = World::unimported(subject.api, Config::new());
+    let cases = [
+        (Statement::Insert, 429, Strike::Throttled),
+        (Statement::Copy, 429, Strike::Throttled),
+        (Statement::Update, 503, Strike::Unavailable),
+        (Statement::Update, 500, Strike::Failure),
+        (Statement::DeleteDirectly, 503, Strike::Unavailable),
+        (Statement::DeleteDirectly, 500, Strike::Failure),
     ];
     let complaints = on_lines(
         &world,
+        subject,
         3,
         |_| String::new(),
         cases.len(),
         |line, at| {
-            let (statement, status, doubted) = cases[at];
+            let (statement, status, strike) = cases[at];
+            let doubted = !subject.is_clear(strike);
             let answer = Action::answer(status, "[]").header("Retry-After", "30");
             if statement.inserts() {
                 line.empty()
             } else {
-                line.fill(ROWS)
+                line.fill(line.subject.rows())
             }
             let (before, mark) = (line.held(), format!("case {at}"));
             let Ended { told, took, .. } = end_it(line, statement, &answer, End::Cancelled, &mark);
             line.proxy.set(Schedule::pass());
             let after = line.held();
-            let case = Case { statement, rows: ROWS, mark: &mark, before: &before, after: &after };
+            let case = Case { line, statement, rows: line.subject.rows(), mark: &mark, before: &before, after: &after };
             let verdict = case.judge(&told);
             let detail = told.outcome.as_ref().err().and_then(|failure| failure.detail.clone()).unwrap_or_default();
             let right = verdict == Ok(Verdict::Failed("57014".to_owned()))
                 && detail.contains(MAYBE) == doubted
-                && told.unknown.len() == if doubted { 200 } else { 0 }
+                && told.unknown.len() == if doubted { subject.batch } else { 0 }
                 && line.count(Purpose::Write) == 2
                 && took < Duration::from_secs(2);
             let wrong = || {
@@ -213,21 +211,20 @@ fn a_wait_until_a_write_may_be_sent_again_is_ended() {
 }
 
 /// Nobody interrupts it: the server's `request_timeout` does.
-#[test]
-fn a_write_that_takes_too_long_is_given_up() {
-    let world = World::bare(Config::new());
+fn a_write_that_takes_too_long_is_given_up(subject: &'static Subject) {
+    let world = World::unimported(subject.api, Config::new());
     let mut cases = Vec::new();
     for statement in STATEMENTS {
         // Once, the records are written in the end; for good, they may be.
         cases.extend([(statement, false), (statement, true)]);
     }
     let options = |_| ", max_retries '1', request_timeout '0.5'".to_owned();
-    let complaints = on_lines(&world, 4, options, cases.len(), |line, at| {
+    let complaints = on_lines(&world, subject, 4, options, cases.len(), |line, at| {
         let (statement, for_good) = cases[at];
         let mut writes = 0;
         let schedule = Schedule::new(move |request: &Request| {
-            writes += usize::from(Purpose::of(&request.path) == Purpose::Write);
-            match (Purpose::of(&request.path), writes) {
+            writes += usize::from((subject.purpose)(&request.path) == Purpose::Write);
+            match ((subject.purpose)(&request.path), writes) {
                 (Purpose::Write, 2) => Action::Delay(Duration::from_secs(10)),
                 (Purpose::Write, 3..) if for_good => Action::Hang,
                 _ => Action::Pass,
@@ -242,4 +239,13 @@ fn a_write_that_takes_too_long_is_given_up() {
         }
     });
     no_complaints(&complaints.into_iter().filter_map(Result::err).collect::<Vec<_>>());
+}
+
+on_each! {
+    of_salesforce: &OF_SALESFORCE, of_airtable: &OF_AIRTABLE;
+    a_write_that_hangs_is_cancelled,
+    a_write_that_hangs_is_ended_by_statement_timeout,
+    a_write_that_hangs_is_terminated,
+    a_wait_until_a_write_may_be_sent_again_is_ended,
+    a_write_that_takes_too_long_is_given_up,
 }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::line::{Held, OBJECT, Statement, Told, name};
+use super::line::{Held, Line, Statement, Told, name};
+use super::strike::Purpose;
 use crate::support::{Failure, says};
 
 /// How a statement ended, when all that it said is true.
@@ -14,11 +15,9 @@ pub enum Verdict {
     Failed(String),
 }
 
-/// Records in a request.
-const BATCH: usize = 200;
-
-/// One statement on `rows` rows. Its rows are counted as it counts them itself: those of a scan in the order of ids.
+/// One statement on `rows` rows. Its rows are counted as it counts them itself: those of a scan in its order.
 pub struct Case<'c> {
+    pub line: &'c Line<'c>,
     pub statement: Statement,
     pub rows: usize,
     pub mark: &'c str,
@@ -48,7 +47,7 @@ impl Case<'_> {
                 Ok(Verdict::Done)
             }
             Err(failure) => {
-                let certain = certain(self.statement, &told.warnings)?;
+                let certain = self.certain(&told.warnings)?;
                 let doubt = self.doubt(failure, certain)?;
                 let (before, rest) = landed.split_at(certain.min(landed.len()));
                 holds(before.iter().all(|landed| *landed), "a row is missing that was reported as written")?;
@@ -59,7 +58,7 @@ impl Case<'_> {
                 holds(told.written == self.keys(0..certain), "sequin.unconfirmed() lists other records as written")?;
                 let unknown = if self.statement.inserts() { names(&doubt) } else { self.keys(doubt) };
                 holds(told.unknown == unknown, "sequin.unconfirmed() lists other records as unknown")?;
-                well_told(failure, certain)?;
+                self.well_told(failure, certain)?;
                 Ok(Verdict::Failed(failure.code.clone()))
             }
         }
@@ -104,10 +103,13 @@ impl Case<'_> {
 
     /// The rows, counted from 0, of which the failure says that nobody knows.
     fn doubt(&self, failure: &Failure, certain: usize) -> Result<Range<usize>, String> {
-        let expected = certain..(certain + BATCH).min(self.rows);
+        let expected = certain..(certain + self.line.subject.batch).min(self.rows);
         let detail = failure.detail.as_deref().unwrap_or_default();
-        let nobody_knows =
-            detail.contains(&format!("Nobody knows whether these were {} ({OBJECT})", self.statement.past()));
+        let nobody_knows = detail.contains(&format!(
+            "Nobody knows whether these were {} ({})",
+            self.statement.past(),
+            self.line.object
+        ));
         match failure.code.as_str() {
             "08007" => {
                 let text =
@@ -130,52 +132,52 @@ impl Case<'_> {
         let ids: HashMap<_, _> = self.after.iter().map(|held| (held.name.clone(), &held.id)).collect();
         names(&rows).iter().map(|name| ids.get(name).map_or(String::new(), |id| (*id).clone())).collect()
     }
+
+    /// How many records the warning says were written and stay.
+    fn certain(&self, warnings: &[Failure]) -> Result<usize, String> {
+        match warnings {
+            [] => Ok(0),
+            [warning] => {
+                let told = warning.message.split_once("they stay: ").and_then(|(_, told)| told.split_once(' '));
+                let right = |what: &str| what == format!("{} {}", self.line.object, self.statement.past());
+                let count = told.filter(|(_, what)| right(what)).and_then(|(count, _)| count.parse().ok());
+                count.ok_or_else(|| format!("a warning of another kind: {warning:?}"))
+            }
+            more => Err(format!("{} warnings", more.len())),
+        }
+    }
+
+    /// Whether an error has all its fields, and agrees with the warning.
+    fn well_told(&self, failure: &Failure, certain: usize) -> Result<(), String> {
+        let detail = failure.detail.as_deref().unwrap_or_default();
+        let before = match certain {
+            0 => None,
+            1 => Some("One record was written before, and stays.".to_owned()),
+            count => Some(format!("{count} records were written before, and stay.")),
+        };
+        let context = failure.context.as_deref().unwrap_or_default();
+        // Who cancels a statement cancels it whatever it does, and a scan does not know what became of its rows.
+        let of_a_write = matches!((self.line.subject.purpose)(context), Purpose::Write | Purpose::ReadBack);
+        match before {
+            Some(text) if of_a_write && !detail.contains(&text) => return Err(format!("it does not say: {text}")),
+            None if detail.contains("written before") => return Err("nothing was written before".to_owned()),
+            Some(text) if detail.contains("written before") && !detail.contains(&text) => {
+                return Err(format!("it does not say: {text}"));
+            }
+            _ => {}
+        }
+        if matches!(failure.code.as_str(), "57014" | "57P01") {
+            return Ok(());
+        }
+        // What an answer to signing in says may be a secret.
+        let whole = (says(&failure.detail) || context.contains("/oauth2/"))
+            && says(&failure.hint)
+            && context.contains("remote request: ")
+            && failure.table.as_deref() == Some(self.line.subject.table);
+        if whole { Ok(()) } else { Err("the error lacks a field".to_owned()) }
+    }
 }
 
 fn names(rows: &Range<usize>) -> Vec<String> {
     rows.clone().map(|row| name(row + 1)).collect()
-}
-
-/// How many records the warning says were written and stay.
-fn certain(statement: Statement, warnings: &[Failure]) -> Result<usize, String> {
-    match warnings {
-        [] => Ok(0),
-        [warning] => {
-            let told = warning.message.split_once("they stay: ").and_then(|(_, told)| told.split_once(' '));
-            let right = |what: &str| what == format!("{OBJECT} {}", statement.past());
-            let count = told.filter(|(_, what)| right(what)).and_then(|(count, _)| count.parse().ok());
-            count.ok_or_else(|| format!("a warning of another kind: {warning:?}"))
-        }
-        more => Err(format!("{} warnings", more.len())),
-    }
-}
-
-/// Whether an error has all its fields, and agrees with the warning.
-fn well_told(failure: &Failure, certain: usize) -> Result<(), String> {
-    let detail = failure.detail.as_deref().unwrap_or_default();
-    let before = match certain {
-        0 => None,
-        1 => Some("One record was written before, and stays.".to_owned()),
-        count => Some(format!("{count} records were written before, and stay.")),
-    };
-    let context = failure.context.as_deref().unwrap_or_default();
-    // Who cancels a statement cancels it whatever it does, and a scan does not know what became of its rows.
-    let of_a_write = context.contains("/composite/sobjects");
-    match before {
-        Some(text) if of_a_write && !detail.contains(&text) => return Err(format!("it does not say: {text}")),
-        None if detail.contains("written before") => return Err("nothing was written before".to_owned()),
-        Some(text) if detail.contains("written before") && !detail.contains(&text) => {
-            return Err(format!("it does not say: {text}"));
-        }
-        _ => {}
-    }
-    if matches!(failure.code.as_str(), "57014" | "57P01") {
-        return Ok(());
-    }
-    // What an answer to signing in says may be a secret.
-    let whole = (says(&failure.detail) || context.contains("/oauth2/"))
-        && says(&failure.hint)
-        && context.contains("remote request: ")
-        && failure.table.as_deref() == Some("empty__c");
-    if whole { Ok(()) } else { Err("the error lacks a field".to_owned()) }
 }

@@ -4,19 +4,22 @@ use std::thread;
 
 use postgres::SimpleQueryMessage;
 use proxy::{Proxy, Schedule};
+use serde_json::{Map, Value};
 
 use super::judge::{Case, Verdict};
 use super::strike::Purpose;
+use super::subject::Subject;
 use crate::support::{Config, Failure, Notices, Sandbox, Session, World};
-
-/// An object with little in it, so that a thousand records are written fast.
-pub const OBJECT: &str = "Empty__c";
 
 pub struct Line<'w> {
     world: &'w World,
+    pub subject: &'static Subject,
     pub sandbox: Sandbox,
     pub proxy: Proxy,
     pub table: String,
+    /// The API's own names of the object and of the two fields.
+    pub object: String,
+    fields: [String; 2],
 }
 
 /// A record as the sandbox holds it.
@@ -78,47 +81,46 @@ pub fn name(row: usize) -> String {
 
 impl<'w> Line<'w> {
     /// `options` of the server begin with a comma.
-    pub fn new(world: &'w World, number: usize, options: &str) -> Line<'w> {
-        // Small pages, so that an UPDATE reads several.
-        let config = Config::new().filler_objects(0).records(OBJECT, 0).page_size(200);
-        let sandbox = Sandbox::start(config).expect("the sandbox starts");
+    pub fn new(world: &'w World, subject: &'static Subject, number: usize, options: &str) -> Line<'w> {
+        let api = subject.api;
+        let sandbox = Sandbox::start((subject.config)((api.usual)(Config::new()))).expect("the sandbox starts");
         let proxy = Proxy::start(sandbox.url()).expect("the proxy starts");
         sandbox.set_instance_url(&proxy.url());
         let server = format!("line{number}");
         let mut session = world.connect();
-        session.run(&format!(
-            "CREATE SERVER {server} FOREIGN DATA WRAPPER sequin_fdw OPTIONS (connector 'salesforce', base_url '{}', allow_insecure 'true'{options})",
-            proxy.url()
-        ));
+        session.run(&world.server_at(&proxy.url(), &server, options));
         session.run(&world.mapping(&server));
-        session.run(&format!("CREATE SCHEMA {server}; IMPORT FOREIGN SCHEMA salesforce LIMIT TO (empty__c) FROM SERVER {server} INTO {server}"));
-        Line { world, sandbox, proxy, table: format!("{server}.empty__c") }
+        session.run(&format!(
+            "CREATE SCHEMA {server}; IMPORT FOREIGN SCHEMA \"{}\" LIMIT TO ({}) FROM SERVER {server} INTO {server}",
+            api.namespace, subject.table
+        ));
+        let fields = subject.fields.map(|field| (api.field)(&sandbox, subject.object, field));
+        let object = (api.object)(&sandbox, subject.object);
+        Line { world, subject, sandbox, proxy, table: format!("{server}.{}", subject.table), object, fields }
     }
 
-    /// All live records, by id: the order in which a scan brings them.
+    /// All live records, in the order in which a scan brings them.
     pub fn held(&self) -> Vec<Held> {
-        let dump = self.sandbox.dump_json(OBJECT).expect("the sandbox has the object");
-        let records: Vec<serde_json::Value> = serde_json::from_str(&dump).expect("a dump is JSON");
-        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        let held = |record: &serde_json::Value| Held {
-            id: text(&record["Id"]).expect("an id"),
-            name: text(&record["Name"]).expect("a name"),
-            note: text(&record["Note__c"]),
+        let records = self.subject.api.held(&self.sandbox, self.subject.object).into_iter();
+        let held = |(id, fields): (String, Map<String, Value>)| {
+            let [name, note] = self.fields.each_ref().map(|field| Some(fields.get(field)?.as_str()?.to_owned()));
+            Held { id, name: name.expect("a name"), note }
         };
-        records.iter().map(held).collect()
+        records.map(held).collect()
     }
 
     /// No records.
     pub fn empty(&self) {
-        self.sandbox.set_records(OBJECT, 0);
+        self.sandbox.set_records(self.subject.object, 0);
     }
 
     /// The records 1 to `rows`, whichever of them are there. This too is what users do after a fault.
     pub fn fill(&self, rows: usize) {
         self.proxy.set(Schedule::pass());
+        let [name, note] = self.subject.columns;
         self.world.connect().run(&format!(
-            "INSERT INTO {0} (name, note__c) SELECT lpad(g::text, 4, '0'), 'filled' FROM generate_series(1, {rows}) g \
-             WHERE lpad(g::text, 4, '0') NOT IN (SELECT name FROM {0})",
+            "INSERT INTO {0} ({name}, {note}) SELECT lpad(g::text, 4, '0'), 'filled' FROM generate_series(1, {rows}) g \
+             WHERE lpad(g::text, 4, '0') NOT IN (SELECT {name} FROM {0})",
             self.table
         ));
         assert_eq!(self.held().len(), rows);
@@ -129,22 +131,22 @@ impl<'w> Line<'w> {
         Talk { session, notices, seen: 0 }
     }
 
-    /// Runs a statement on 450 rows while `strike` makes something go wrong, and judges it. What its error's DETAIL says comes along.
+    /// Runs a statement on the subject's usual rows while `strike` makes something go wrong, and judges it. What its error's DETAIL says comes along.
     pub fn judged(&self, statement: Statement, mark: &str, strike: impl FnOnce()) -> Result<(Verdict, String), String> {
-        const ROWS: usize = 450;
+        let rows = self.subject.rows();
         if statement.inserts() {
             self.empty()
         } else {
-            self.fill(ROWS)
+            self.fill(rows)
         }
         let before = self.held();
         self.proxy.clear_journal();
         strike();
-        let told = self.connect().run(self, statement, ROWS, mark);
+        let told = self.connect().run(self, statement, rows, mark);
         self.sandbox.clear_faults();
         self.proxy.set(Schedule::pass());
         let after = self.held();
-        let case = Case { statement, rows: ROWS, mark, before: &before, after: &after };
+        let case = Case { line: self, statement, rows, mark, before: &before, after: &after };
         let detail = told.outcome.as_ref().err().and_then(|failure| failure.detail.clone()).unwrap_or_default();
         let tell = |wrong| {
             format!("{statement:?}, {mark}: {wrong}\n{:#?}\n{:#?}\n{}", told.outcome, told.warnings, self.story())
@@ -165,14 +167,14 @@ impl<'w> Line<'w> {
 
     /// How many requests of this purpose came to the proxy.
     pub fn count(&self, purpose: Purpose) -> usize {
-        self.proxy.journal().iter().filter(|entry| Purpose::of(&entry.path) == purpose).count()
+        self.proxy.journal().iter().filter(|entry| (self.subject.purpose)(&entry.path) == purpose).count()
     }
 
     /// What happened, for a failing test to tell.
     pub fn story(&self) -> String {
         let line = |entry: &proxy::Entry| {
             let action: String = format!("{:?}", entry.action).chars().take(40).collect();
-            format!("{} {:?}: {action}, answered {:?}", entry.method, Purpose::of(&entry.path), entry.status)
+            format!("{} {:?}: {action}, answered {:?}", entry.method, (self.subject.purpose)(&entry.path), entry.status)
         };
         self.proxy.journal().iter().map(line).collect::<Vec<_>>().join("\n")
     }
@@ -189,7 +191,7 @@ pub struct Talk {
 impl Talk {
     /// Runs a statement on `rows` rows. `mark` is what it writes.
     pub fn run(&mut self, line: &Line<'_>, statement: Statement, rows: usize, mark: &str) -> Told {
-        let sql = self::sql(&line.table, statement, rows, mark);
+        let sql = self::sql(line, statement, rows, mark);
         let (outcome, returned) = match statement {
             Statement::Copy => {
                 let lines: String = (1..=rows).map(|row| format!("{}\t{mark}\n", name(row))).collect();
@@ -203,8 +205,8 @@ impl Talk {
         let mut told = Told { outcome, returned, warnings: Vec::new(), written: Vec::new(), unknown: Vec::new() };
         // The warning comes after the error, with the next statement if not before.
         let unconfirmed = format!(
-            "SELECT object, operation, outcome, id, sent ->> 'Name' FROM sequin.unconfirmed() OFFSET {}",
-            self.seen
+            "SELECT object, operation, outcome, id, sent ->> '{}' FROM sequin.unconfirmed() OFFSET {}",
+            line.fields[0], self.seen
         );
         let Ok(unconfirmed) = self.session.try_rows(&unconfirmed) else {
             // A terminated backend says no more.
@@ -216,8 +218,12 @@ impl Talk {
             let what = [cell(0), cell(1), cell(2)].map(Option::unwrap_or_default);
             let key = cell(3).or_else(|| cell(4)).unwrap_or_default();
             match what.each_ref().map(String::as_str) {
-                [OBJECT, done, "written"] if done == statement.past() => told.written.push(key),
-                [OBJECT, done, "unknown"] if done == statement.past() => told.unknown.push(key),
+                [object, done, "written"] if object == line.object && done == statement.past() => {
+                    told.written.push(key)
+                }
+                [object, done, "unknown"] if object == line.object && done == statement.past() => {
+                    told.unknown.push(key)
+                }
                 _ => panic!("sequin.unconfirmed() says {what:?} after {statement:?}"),
             }
         }
@@ -243,17 +249,18 @@ fn answer(messages: &[SimpleQueryMessage]) -> (Result<u64, Failure>, Vec<Held>) 
     (Ok(count), returned)
 }
 
-fn sql(table: &str, statement: Statement, rows: usize, mark: &str) -> String {
+fn sql(line: &Line<'_>, statement: Statement, rows: usize, mark: &str) -> String {
+    let (table, key, [name, note]) = (&line.table, line.subject.api.key, line.subject.columns);
     let insert = format!(
-        "INSERT INTO {table} (name, note__c) SELECT lpad(g::text, 4, '0'), '{mark}' FROM generate_series(1, {rows}) g"
+        "INSERT INTO {table} ({name}, {note}) SELECT lpad(g::text, 4, '0'), '{mark}' FROM generate_series(1, {rows}) g"
     );
     match statement {
         Statement::Insert => insert,
-        Statement::InsertReturning => format!("{insert} RETURNING id, name, note__c"),
-        Statement::Copy => format!("COPY {table} (name, note__c) FROM STDIN"),
-        Statement::Update => format!("UPDATE {table} SET note__c = '{mark} ' || name"),
-        Statement::UpdateDirectly => format!("UPDATE {table} SET note__c = '{mark}'"),
-        Statement::Delete => format!("DELETE FROM {table} WHERE length(name) = 4"),
+        Statement::InsertReturning => format!("{insert} RETURNING {key}, {name}, {note}"),
+        Statement::Copy => format!("COPY {table} ({name}, {note}) FROM STDIN"),
+        Statement::Update => format!("UPDATE {table} SET {note} = '{mark} ' || {name}"),
+        Statement::UpdateDirectly => format!("UPDATE {table} SET {note} = '{mark}'"),
+        Statement::Delete => format!("DELETE FROM {table} WHERE length({name}) = 4"),
         Statement::DeleteDirectly => format!("DELETE FROM {table}"),
     }
 }
@@ -261,6 +268,7 @@ fn sql(table: &str, statement: Statement, rows: usize, mark: &str) -> String {
 /// Does all the work on so many lines at once, and returns what each piece brought, in their order.
 pub fn on_lines<T: Send>(
     world: &World,
+    subject: &'static Subject,
     lines: usize,
     options: impl Fn(usize) -> String + Sync,
     pieces: usize,
@@ -270,7 +278,7 @@ pub fn on_lines<T: Send>(
         let (options, work) = (&options, &work);
         let run = |number: usize| {
             move || {
-                let line = Line::new(world, number, &options(number));
+                let line = Line::new(world, subject, number, &options(number));
                 (number..pieces).step_by(lines).map(|piece| (piece, work(&line, piece))).collect::<Vec<_>>()
             }
         };

@@ -1,8 +1,9 @@
-//! Somebody else holds a record of a batch for a while.
+//! Somebody else holds a record of a batch for a while, as Salesforce alone tells.
 
 use super::judge::Verdict;
 use super::line::{Line, Statement, no_complaints, on_lines};
 use super::strike::Purpose;
+use super::subject::OF_SALESFORCE;
 use crate::support::{Action, Config, Fault, World};
 
 const STATEMENTS: [Statement; 7] = [
@@ -19,7 +20,7 @@ const STATEMENTS: [Statement; 7] = [
 fn a_record_that_is_locked_for_a_while_is_waited_for() {
     let world = World::bare(Config::new());
     let options = |_| ", max_retries '2'".to_owned();
-    let complaints = on_lines(&world, 4, options, STATEMENTS.len(), |line, at| {
+    let complaints = on_lines(&world, &OF_SALESFORCE, 4, options, STATEMENTS.len(), |line, at| {
         (1..=3).try_for_each(|times| check(line, STATEMENTS[at], times))
     });
     no_complaints(&complaints.into_iter().filter_map(Result::err).collect::<Vec<_>>());

@@ -2,6 +2,8 @@
 
 use proxy::{Action, Request};
 
+use super::subject::Subject;
+
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
@@ -9,17 +11,6 @@ pub enum Purpose {
     Page,
     Write,
     ReadBack,
-}
-
-impl Purpose {
-    pub fn of(path: &str) -> Purpose {
-        match path {
-            path if path.contains("/oauth2/") => Purpose::SignIn,
-            path if path.contains("/composite/sobjects/") => Purpose::ReadBack,
-            path if path.contains("/composite/sobjects") => Purpose::Write,
-            _ => Purpose::Page,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,17 +48,8 @@ impl Strike {
         Strike::Locked,
     ];
 
-    /// Only records are locked.
-    pub fn fits(self, purpose: Purpose) -> bool {
-        self != Strike::Locked || purpose == Purpose::Write
-    }
-
-    pub fn action(self, request: &Request) -> Action {
-        const FAILURE: &str =
-            r#"[{"message":"An unexpected error occurred. ErrorId: 1","errorCode":"UNKNOWN_EXCEPTION"}]"#;
-        let refusal = |status, code: &str, message: &str| {
-            Action::answer(status, format!(r#"[{{"message":"{message}","errorCode":"{code}"}}]"#))
-        };
+    pub fn action(self, request: &Request, subject: &Subject) -> Action {
+        let refusal = |status| (subject.refusal)(status, self);
         match self {
             Strike::DropBefore => Action::DropBefore,
             Strike::DropAfter => Action::DropAfter,
@@ -75,18 +57,13 @@ impl Strike {
             Strike::TruncateCleanly => Action::TruncateCleanly,
             Strike::Garbage => Action::Garbage,
             Strike::Empty => Action::Empty,
-            Strike::Failure => Action::answer(500, FAILURE),
-            Strike::FailureAfter => Action::answer_after(500, FAILURE),
-            Strike::Unavailable => refusal(503, "SERVER_UNAVAILABLE", "Too many requests waiting for connections"),
-            Strike::Throttled => refusal(429, "REQUEST_LIMIT_EXCEEDED", "Too many requests."),
-            Strike::Expired => refusal(401, "INVALID_SESSION_ID", "Session expired or invalid"),
+            Strike::Failure => refusal(500),
+            Strike::FailureAfter => refusal(500).once_done(),
+            Strike::Unavailable => refusal(503),
+            Strike::Throttled => refusal(429),
+            Strike::Expired => refusal(401),
             Strike::Locked => locked(request),
         }
-    }
-
-    /// Whether the answer tells that nothing was done.
-    pub fn is_clear(self) -> bool {
-        matches!(self, Strike::Unavailable | Strike::Throttled | Strike::Expired | Strike::Locked)
     }
 
     /// Whether an answer came that makes no sense.
@@ -95,7 +72,7 @@ impl Strike {
     }
 }
 
-/// The record in the middle is locked, and the others are rolled back with it.
+/// The record in the middle is locked, and the others are rolled back with it, as Salesforce says it.
 fn locked(request: &Request) -> Action {
     let records = match request.method.as_str() {
         "DELETE" => request.path.replace("%2C", ",").matches(',').count() + 1,

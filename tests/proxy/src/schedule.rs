@@ -83,6 +83,14 @@ impl Action {
         self
     }
 
+    /// `AnswerAfter` instead of `Answer`; any other action is as it was.
+    pub fn once_done(self) -> Action {
+        match self {
+            Action::Answer { status, headers, body } => Action::AnswerAfter { status, headers, body },
+            other => other,
+        }
+    }
+
     /// Whether the server gets the request.
     pub fn forwards(&self) -> bool {
         !matches!(self, Action::DropBefore | Action::Answer { .. } | Action::Hang)
