@@ -143,7 +143,7 @@ impl<W: Wording> Machine for Batch<W> {
                     },
                     Ok(Reading::Refused(error)) => {
                         self.repeated |= response.repeated;
-                        return Err(if self.repeated { Error::outcome_unknown(&error) } else { error });
+                        return Err(self.unless_doubted(error));
                     }
                     Ok(Reading::Missing(error)) => {
                         self.repeated |= response.repeated;
@@ -172,7 +172,7 @@ impl<W: Wording> Machine for Batch<W> {
         if self.rounds > MAX_ROUNDS + self.max_retries {
             let error = Error::new(Kind::Conflict, "records of the batch keep being deleted while it is sent")
                 .hint("Run the statement again.");
-            return Err(if self.repeated { Error::outcome_unknown(&error) } else { error });
+            return Err(self.unless_doubted(error));
         }
         self.state = State::Sent;
         let words: Vec<_> = pending.iter().map(|at| &self.text[self.words[*at].clone()]).collect();
@@ -248,6 +248,11 @@ impl<W: Wording> Batch<W> {
         self.refusal_in_doubt().map_or(Ok(wait), Err)
     }
 
+    /// An error as it is, unless the batch was perhaps done before.
+    fn unless_doubted(&self, error: Error) -> Error {
+        if self.repeated { Error::outcome_unknown(&error) } else { error }
+    }
+
     /// A refusal now does not tell what became of the batch when it was sent before.
     fn refusal_in_doubt(&self) -> Option<Error> {
         let refused = self.outcomes.iter().flatten().find_map(|outcome| match outcome {
@@ -268,12 +273,13 @@ impl<W: Wording> Batch<W> {
     }
 
     fn seen(&mut self, response: &Response) -> Result<()> {
-        let found = self.wording.seen(response, &self.keys_of(self.looked_for()))?;
+        let found = self.wording.seen(response, &self.keys_of(self.looked_for()));
+        let found = found.map_err(|error| self.unless_doubted(error))?;
         let missing = std::mem::take(&mut self.missing);
         let looking = std::mem::take(&mut self.looking);
         if found.len() != looking.len() {
             let message = format!("the API answered for {} records where {} were asked", found.len(), looking.len());
-            return Err(Error::new(Kind::Unreadable, message));
+            return Err(self.unless_doubted(Error::new(Kind::Unreadable, message)));
         }
         let all_gone = !found.contains(&true);
         let some_gone = found.contains(&false);
@@ -286,7 +292,7 @@ impl<W: Wording> Batch<W> {
                 false => Some(Outcome::Gone),
                 true if missing && some_gone => None,
                 // All are there: nothing tells for which of them it is.
-                true if missing => return Err(if self.repeated { Error::outcome_unknown(&error) } else { error }),
+                true if missing => return Err(self.unless_doubted(error)),
                 true => Some(Outcome::Refused(error)),
             };
         }

@@ -67,6 +67,28 @@ fn a_delete_that_was_done_counts_though_a_refusal_came_in_between(subject: &'sta
     }
 }
 
+/// Airtable tells of a batch that one of its records is not there, and is asked which.
+#[test]
+fn a_look_for_deleted_records_that_makes_no_sense_does_not_end_the_doubt() {
+    let subject = &OF_AIRTABLE;
+    let world = World::unimported(subject.api, Config::new());
+    let line = Line::new(&world, subject, 0, ", max_retries '1'");
+    for look in [Strike::Garbage, Strike::Empty, Strike::TruncateCleanly, Strike::DropAfter, Strike::Expired] {
+        let mut writes = 0;
+        let schedule = Schedule::new(move |request: &Request| {
+            writes += usize::from((subject.purpose)(&request.path) == Purpose::Write);
+            match ((subject.purpose)(&request.path), writes) {
+                (Purpose::Write, 2) => Action::DropAfter,
+                (Purpose::Page, 2..) => look.action(request, subject),
+                _ => Action::Pass,
+            }
+        });
+        let ended = line.judged(Statement::Delete, "", || line.proxy.set(schedule));
+        let verdict = ended.unwrap_or_else(|wrong| panic!("{look:?}: {wrong}")).0;
+        assert_eq!(verdict, Verdict::Failed("08007".to_owned()), "{look:?}\n{}", line.story());
+    }
+}
+
 on_each! {
     of_salesforce: &OF_SALESFORCE, of_airtable: &OF_AIRTABLE;
     a_refusal_does_not_tell_that_an_earlier_request_was_not_done,
