@@ -1,11 +1,8 @@
-//! Writing to Airtable: batches of ten, what is refused, what is gone, and what comes back.
+//! Writing to Airtable: its types, what it refuses, and records that are found by a field.
 
-use std::time::Duration;
-
-use sandbox::Missing;
 use serde_json::{Value, json};
 
-use crate::support::{Action, Config, Fault, World, wait_until};
+use crate::support::{Config, World};
 
 fn world() -> World {
     World::airtable(Config::new().records("Measurements", 500))
@@ -23,23 +20,6 @@ fn held(world: &World, table: &str, field: &str) -> Vec<Value> {
 fn methods(world: &World) -> Vec<String> {
     let writes = world.requests().into_iter().filter(|request| !request.path.ends_with("listRecords"));
     writes.map(|request| request.method).collect()
-}
-
-#[test]
-fn a_thousand_rows_take_a_hundred_requests() {
-    let world = world();
-    let mut session = world.connect();
-    let sql = "INSERT INTO ops.empty (name, amount) SELECT 'n' || i, i FROM generate_series(1, 1000) AS i";
-    assert_eq!(session.count(sql), 1000);
-    assert_eq!(methods(&world), vec!["POST"; 100]);
-    assert_eq!(session.value("SELECT count(*) || ' ' || sum(amount) FROM ops.empty"), "1000 500500");
-    world.sandbox.clear_requests();
-    assert_eq!(session.count("UPDATE ops.empty SET amount = amount + 1 WHERE amount <= 25"), 25);
-    assert_eq!(methods(&world), ["PATCH"; 3]);
-    world.sandbox.clear_requests();
-    assert_eq!(session.count("DELETE FROM ops.empty WHERE amount > 900"), 100);
-    assert_eq!(methods(&world), ["DELETE"; 10]);
-    assert_eq!(session.number("SELECT count(*) FROM ops.empty"), 900);
 }
 
 #[test]
@@ -152,37 +132,6 @@ fn what_the_api_refuses_is_an_error_in_its_words_and_its_batch_is_not_written() 
 }
 
 #[test]
-fn records_that_are_gone_count_as_no_rows_and_the_others_are_written() {
-    let world = world();
-    let mut session = world.connect();
-    for missing in [Missing::RowDoesNotExist, Missing::ModelIdNotFound, Missing::NotFound, Missing::Forbidden] {
-        world.sandbox.set_airtable_switches(|switches| switches.missing_in_batch = missing);
-        let ids = session.column("SELECT _id FROM ops.measurements ORDER BY _id LIMIT 10");
-        let (base, table) = (world.sandbox.airtable_base(), world.sandbox.airtable_table("Measurements"));
-        // They go after they were read, while the first attempt to write is waited out.
-        world.sandbox.clear_requests();
-        world.sandbox.fault(Fault::status(503, "{}").method("PATCH").times(1));
-        let sql = format!(
-            "UPDATE ops.measurements SET comment = 'changed {missing:?}' WHERE _id IN ('{}') RETURNING _id",
-            ids.join("','")
-        );
-        let count = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let patched = || world.requests().iter().any(|request| request.method == "PATCH");
-                wait_until(Duration::from_secs(10), patched);
-                for id in [&ids[2], &ids[7]] {
-                    let (status, said) = world.sandbox.airtable("DELETE", &format!("/v0/{base}/{table}/{id}"), "");
-                    assert_eq!(status, 200, "{said}");
-                }
-            });
-            session.rows(&sql).len()
-        });
-        assert_eq!(count, 8, "{:#?}", world.requests());
-        world.sandbox.clear_faults();
-    }
-}
-
-#[test]
 fn an_upsert_finds_records_by_a_field_and_says_which_are_new() {
     let world = world();
     let mut session = world.connect();
@@ -195,21 +144,4 @@ fn an_upsert_finds_records_by_a_field_and_says_which_are_new() {
     session.fails_with("21000", sql);
     session
         .fails_with("0A000", "SELECT * FROM sequin.upsert('ops.empty', '_id', '[{\"_id\": \"rec00000000000000\"}]')");
-}
-
-#[test]
-fn a_create_whose_answer_is_lost_is_reported_and_a_delete_is_done_again() {
-    let world = world();
-    let mut session = world.connect();
-    world.sandbox.fault(Fault::new(Action::DropAfter).method("POST").path("/tbl").times(1));
-    let failure = session.fails_with("08007", "INSERT INTO ops.empty (name) VALUES ('once')");
-    failure.mentions("once");
-    assert_eq!(held(&world, "Empty", "Name"), [json!("once")]);
-    world.sandbox.clear_faults();
-    world.sandbox.fault(Fault::new(Action::DropAfter).method("DELETE").times(1));
-    assert_eq!(
-        session.count("DELETE FROM ops.measurements WHERE _id IN (SELECT _id FROM ops.measurements LIMIT 10)"),
-        10
-    );
-    assert_eq!(session.number("SELECT count(*) FROM ops.measurements"), 490);
 }

@@ -1,4 +1,4 @@
-//! End-to-end tests: a real PostgreSQL, the extension in it, and a simulated Salesforce over real HTTP.
+//! End-to-end tests: a real PostgreSQL, the extension in it, and simulated APIs over real HTTP.
 //!
 //! They run in the throwaway cluster of `tests/cluster run`, in parallel, each in a database of its own.
 
@@ -45,8 +45,8 @@ mod write_faults;
 mod writing;
 mod writing_aborts;
 mod writing_ahead;
+mod writing_alike;
 mod writing_errors;
 mod writing_plans;
-mod writing_requests;
 mod writing_tables;
 mod writing_traps;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::people::save;
 use crate::support::{Config, Failure, Session, World, fields};
 
 fn world() -> World {
@@ -16,7 +17,7 @@ fn every_type(records: u32) -> (World, Session) {
 }
 
 #[test]
-fn an_insert_sends_the_named_fields_and_no_other() {
+fn an_insert_is_one_collection_of_all_or_nothing() {
     let world = world();
     let mut session = world.connect();
     let sql =
@@ -37,26 +38,6 @@ fn an_insert_sends_the_named_fields_and_no_other() {
 }
 
 #[test]
-fn unnamed_and_default_columns_are_not_sent_and_a_local_default_is() {
-    let world = world();
-    let mut session = world.connect();
-    let insert = "INSERT INTO salesforce.contact (last_name, title, department, id, created_date) VALUES ('A', DEFAULT, DEFAULT, DEFAULT, DEFAULT)";
-    let (_, sent) = world.sent_by(|| session.run(insert));
-    assert_eq!(sent, [fields(json!({"LastName": "A"}))]);
-    session.run("ALTER FOREIGN TABLE salesforce.contact ALTER COLUMN department SET DEFAULT 'from here'");
-    let (_, sent) = world.sent_by(|| session.run(insert));
-    assert_eq!(sent, [fields(json!({"LastName": "A", "Department": "from here"}))]);
-    let (_, sent) = world.sent_by(|| session.run("INSERT INTO salesforce.contact (last_name) VALUES ('A'), ('B')"));
-    assert!(sent.iter().all(|record| record["Department"] == "from here" && record.len() == 2), "{sent:?}");
-    let (_, sent) =
-        world.sent_by(|| session.run("INSERT INTO salesforce.contact (last_name, department) VALUES ('A', NULL)"));
-    assert_eq!(sent, [fields(json!({"LastName": "A", "Department": null}))]);
-    session.run("ALTER FOREIGN TABLE salesforce.contact ALTER COLUMN last_name SET DEFAULT 'nobody'");
-    let (_, sent) = world.sent_by(|| session.run("INSERT INTO salesforce.contact DEFAULT VALUES"));
-    assert_eq!(sent, [fields(json!({"LastName": "nobody", "Department": "from here"}))]);
-}
-
-#[test]
 fn an_api_default_stands_where_one_of_several_rows_says_default() {
     let (world, mut session) = every_type(0);
     let (_, sent) = world.sent_by(|| {
@@ -68,117 +49,18 @@ fn an_api_default_stands_where_one_of_several_rows_says_default() {
 }
 
 #[test]
-fn null_is_sent_where_a_field_can_be_created_and_is_unset_elsewhere() {
-    let world = world();
-    let mut session = world.connect();
-    let (_, sent) = world.sent_by(|| {
-        session.run("INSERT INTO salesforce.contact (id, name, created_date, is_deleted, last_name, title, mailing_address) VALUES (NULL, NULL, NULL, NULL, 'A', NULL, NULL)")
-    });
-    assert_eq!(sent, [fields(json!({"LastName": "A", "Title": null}))]);
-}
-
-#[test]
-fn a_value_for_a_field_that_cannot_be_created_is_refused_before_any_request() {
-    let world = world();
-    let mut session = world.connect();
-    for (column, value) in [
-        ("id", "'003000000000001AAA'"),
-        ("name", "'Ada'"),
-        ("created_date", "now()"),
-        ("is_deleted", "false"),
-        ("mailing_address", "'{}'"),
-    ] {
-        let sql = format!("INSERT INTO salesforce.contact (last_name, {column}) VALUES ('A', {value})");
-        let (failure, _) = world.writes_of(|| session.fails_with("428C9", &sql));
-        assert_eq!(failure.column.as_deref(), Some(column), "{failure:#?}");
-        assert_eq!(failure.table.as_deref(), Some("contact"), "{failure:#?}");
-        assert!(failure.hint.is_some(), "{failure:#?}");
-        assert!(world.requests().is_empty(), "{column}: {:#?}", world.requests());
+fn a_row_of_every_type_saved_as_it_is_sends_nothing_and_one_changed_column_sends_one_field() {
+    let (world, mut session) = every_type(40);
+    let table = "salesforce.every_type__c";
+    for index in 0..40 {
+        let id = world.sandbox.id("Every_Type__c", index);
+        let (count, writes) = world.writes_of(|| save(&mut session, table, &id, &[]));
+        assert_eq!((count, writes.len()), (1, 0), "{id}: {writes:#?}");
     }
-    assert_eq!(world.records("Contact").len(), 50);
-}
-
-#[test]
-fn an_update_sends_the_fields_that_differ() {
-    let world = world();
-    let mut session = world.connect();
-    let id = world.sandbox.id("Contact", 3);
-    let before = world.record("Contact", &id);
-    let (count, sent) = world.sent_by(|| {
-        session.count(&format!(
-            "UPDATE salesforce.contact SET first_name = first_name, last_name = last_name, title = 'Countess', score__c = score__c WHERE id = '{id}'"
-        ))
-    });
-    assert_eq!(count, 1);
-    assert_eq!(sent, [fields(json!({"Title": "Countess"}))]);
-    let after = world.record("Contact", &id);
-    assert_eq!(after["Title"].as_deref(), Some("Countess"));
-    for field in ["FirstName", "LastName", "Email", "Score__c", "Birthdate", "Languages__c"] {
-        assert_eq!(after[field], before[field], "{field}");
-    }
-}
-
-/// `UPDATE … SET` of every column of a table to the value that a record has now, as a form or an ORM saves it; `change`
-/// may replace values.
-fn save(session: &mut Session, table: &str, id: &str, change: &[(&str, &str)]) -> u64 {
-    let columns = session.column(&format!(
-        "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = 'salesforce.{table}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
-    ));
-    let list = columns.iter().map(|column| format!("quote_nullable({column}::text)")).collect::<Vec<_>>().join(", ");
-    let values = session.rows(&format!("SELECT {list} FROM salesforce.{table} WHERE id = '{id}'")).swap_remove(0);
-    let set = columns.iter().zip(values).map(|(column, value)| {
-        let changed = change.iter().find(|(name, _)| name == column).map(|(_, value)| (*value).to_owned());
-        format!("{column} = {}", changed.or(value).unwrap())
-    });
-    let set = set.collect::<Vec<_>>().join(", ");
-    session.count(&format!("UPDATE salesforce.{table} SET {set} WHERE id = '{id}'"))
-}
-
-#[test]
-fn a_row_saved_as_it_is_sends_nothing_and_one_changed_column_sends_one_field() {
-    let world = World::new(Config::new().records("Every_Type__c", 40).records("Contact", 40));
-    let mut session = world.connect();
-    world.import(&mut session, "every_type__c");
-    for (object, table, column, field) in
-        [("Contact", "contact", "title", "Title"), ("Every_Type__c", "every_type__c", "text__c", "Text__c")]
-    {
-        for index in 0..40 {
-            let id = world.sandbox.id(object, index);
-            let (count, writes) = world.writes_of(|| save(&mut session, table, &id, &[]));
-            assert_eq!((count, writes.len()), (1, 0), "{object} {id}: {writes:#?}");
-        }
-        let id = world.sandbox.id(object, 7);
-        let (count, sent) = world.sent_by(|| save(&mut session, table, &id, &[(column, "'changed'")]));
-        assert_eq!(count, 1);
-        assert_eq!(sent, [fields(json!({ field: "changed" }))]);
-        assert_eq!(world.record(object, &id)[field].as_deref(), Some("changed"));
-    }
-}
-
-#[test]
-fn a_read_only_field_is_refused_only_if_it_would_change() {
-    let world = world();
-    let mut session = world.connect();
-    let id = world.sandbox.id("Contact", 3);
-    for (column, value) in [
-        ("id", format!("'{}'", world.sandbox.id("Contact", 4))),
-        ("name", "'other'".to_owned()),
-        ("created_date", "created_date + interval '1 second'".to_owned()),
-        ("is_deleted", "NOT is_deleted".to_owned()),
-        ("system_modstamp", "NULL".to_owned()),
-        ("mailing_address", "'{}'".to_owned()),
-    ] {
-        let sql = format!("UPDATE salesforce.contact SET title = 'x', {column} = {value} WHERE id = '{id}'");
-        let (failure, writes) = world.writes_of(|| session.fails_with("428C9", &sql));
-        assert_eq!(failure.column.as_deref(), Some(column), "{failure:#?}");
-        assert!(writes.is_empty(), "{column}: {writes:#?}");
-    }
-    let (count, sent) = world.sent_by(|| {
-        session.count(&format!(
-            "UPDATE salesforce.contact SET id = id, name = name, created_date = created_date, title = 'x' WHERE id = '{id}'"
-        ))
-    });
-    assert_eq!((count, sent), (1, vec![fields(json!({"Title": "x"}))]));
+    let id = world.sandbox.id("Every_Type__c", 7);
+    let (count, sent) = world.sent_by(|| save(&mut session, table, &id, &[("text__c", "'changed'")]));
+    assert_eq!((count, sent), (1, vec![fields(json!({"Text__c": "changed"}))]));
+    assert_eq!(world.record("Every_Type__c", &id)["Text__c"].as_deref(), Some("changed"));
 }
 
 #[test]
@@ -483,4 +365,53 @@ fn a_timestamp_column_is_an_instant_in_utc() {
     assert!(writes[0].body.contains("\"DateTime__c\":\"2024-05-06T07:08:09.123Z\""), "{}", writes[0].body);
     assert!(writes[0].body.contains("\"Text__c\":\"abc\""), "{}", writes[0].body);
     assert_eq!(row, [["t", "t"].map(|text| Some(text.to_owned()))]);
+}
+
+#[test]
+fn batches_end_by_bytes_too() {
+    let world = World::new(Config::new().records("Every_Type__c", 0));
+    let mut session = world.connect();
+    world.import(&mut session, "every_type__c");
+    let sql = "INSERT INTO salesforce.every_type__c (text__c, long_text__c) SELECT n::text, repeat('x', 100000) FROM generate_series(1, 200) AS n RETURNING text__c, length(long_text__c)";
+    let rows = session.rows(sql);
+    assert!(
+        rows.iter()
+            .enumerate()
+            .all(|(at, row)| row[0] == Some((at + 1).to_string()) && row[1].as_deref() == Some("100000"))
+    );
+    let bodies: Vec<_> = world.writes().iter().map(|request| request.body.len()).collect();
+    assert!(bodies.len() > 1 && bodies.iter().all(|length| *length < 6 << 20), "{bodies:?}");
+    assert_eq!(world.records("Every_Type__c").len(), 200);
+}
+
+fn returned(session: &mut Session, sql: &str) -> Vec<Option<String>> {
+    let mut rows = session.rows(sql);
+    assert_eq!(rows.len(), 1, "{sql}");
+    rows.swap_remove(0)
+}
+
+#[test]
+fn an_update_returns_what_the_api_has_afterwards() {
+    let world = world();
+    let mut session = world.connect();
+    let id = world.sandbox.id("Contact", 4);
+    let before = session.value(&format!("SELECT system_modstamp FROM salesforce.contact WHERE id = '{id}'"));
+    let row = returned(
+        &mut session,
+        &format!(
+            "UPDATE salesforce.contact SET first_name = 'Grace', last_name = 'Hopper', languages__c = '{{Français,English}}' WHERE id = '{id}' RETURNING name, id, languages__c, system_modstamp > '{before}', title, upper(last_name)"
+        ),
+    );
+    let title = world.record("Contact", &id)["Title"].clone();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        row,
+        [text("Grace Hopper"), Some(id.clone()), text("{English,Français}"), text("t"), title, text("HOPPER")]
+    );
+    // A row that is not sent is what the API has all the same.
+    let row = returned(
+        &mut session,
+        &format!("UPDATE salesforce.contact SET last_name = 'Hopper' WHERE id = '{id}' RETURNING name, first_name"),
+    );
+    assert_eq!(row, [text("Grace Hopper"), text("Grace")]);
 }

@@ -283,29 +283,6 @@ fn a_bad_row_in_the_third_batch_leaves_four_hundred_and_says_so() {
 }
 
 #[test]
-fn a_value_that_cannot_be_said_keeps_back_its_batch_and_names_the_row() {
-    let world = World::new(Config::new().records("Contact", 0));
-    let mut session = world.connect();
-    let sql = "INSERT INTO salesforce.contact (last_name, birthdate) SELECT 'n', CASE n WHEN 250 THEN 'infinity' ELSE date '2000-01-01' END FROM generate_series(1, 300) AS n";
-    let failure = session.fails_with("22003", sql);
-    assert_eq!(failure.column.as_deref(), Some("birthdate"), "{failure:#?}");
-    failure.mentions("row 250 of").mentions("200 records were written before");
-    assert_eq!(world.records("Contact").len(), 200);
-    let failure = session.fails_with("428C9", "INSERT INTO salesforce.contact (last_name, name) SELECT 'n', CASE n WHEN 250 THEN 'x' END FROM generate_series(1, 300) AS n");
-    failure.mentions("row 250 of").mentions("200 records were written before");
-    assert_eq!(world.records("Contact").len(), 400);
-}
-
-#[test]
-fn an_error_of_postgres_in_a_later_batch_leaves_the_earlier_ones_and_warns() {
-    let world = World::new(Config::new().records("Contact", 0));
-    let (mut session, notices) = world.connect_listening();
-    session.fails_with("22012", "INSERT INTO salesforce.contact (last_name, score__c) SELECT 'n', 1 / (n - 250) FROM generate_series(1, 300) AS n");
-    assert_eq!(world.records("Contact").len(), 200);
-    notices.warning(&mut session).mentions("200 Contact inserted");
-}
-
-#[test]
 fn a_bad_line_in_a_copy_is_named() {
     let world = World::new(Config::new().records("Contact", 0));
     let mut session = world.connect();

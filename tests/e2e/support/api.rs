@@ -1,7 +1,9 @@
 //! The APIs that the same tests run on, and what differs between them.
 
-use sandbox::{AIRTABLE_BASE, AIRTABLE_TOKEN, CLIENT_ID, CLIENT_SECRET, Config, Sandbox};
+use sandbox::{AIRTABLE_BASE, AIRTABLE_TOKEN, CLIENT_ID, CLIENT_SECRET, Config, LoggedRequest, Sandbox};
 use serde_json::{Map, Value};
+
+use super::writes::fields_sent;
 
 pub struct Api {
     /// As users write its name.
@@ -31,6 +33,8 @@ pub struct Api {
     pub field: fn(&Sandbox, object: &str, field: &str) -> String,
     /// The id and the fields of a record in a dump.
     pub record: fn(Value) -> (String, Map<String, Value>),
+    /// What a request sends of each record.
+    pub sent: fn(&LoggedRequest) -> Vec<Map<String, Value>>,
 }
 
 impl Api {
@@ -82,6 +86,7 @@ pub static SALESFORCE: Api = Api {
         let mut fields = members(record);
         (text(fields.remove("Id")), fields)
     },
+    sent: fields_sent,
 };
 
 pub static AIRTABLE: Api = Api {
@@ -142,5 +147,12 @@ pub static AIRTABLE: Api = Api {
     record: |record| {
         let mut record = members(record);
         (text(record.remove("id")), record.remove("fields").map(members).unwrap_or_default())
+    },
+    sent: |request| {
+        let mut body: Value =
+            serde_json::from_str(&request.body).unwrap_or_else(|error| panic!("{error}: {request:#?}"));
+        assert_eq!(body["returnFieldsByFieldId"], true, "{request:#?}");
+        let Value::Array(records) = body["records"].take() else { panic!("no records: {request:#?}") };
+        records.into_iter().map(|mut record| members(record["fields"].take())).collect()
     },
 };

@@ -7,6 +7,7 @@ mod copy;
 mod failure;
 mod notices;
 mod on_each;
+pub mod people;
 mod process;
 mod session;
 mod synced;

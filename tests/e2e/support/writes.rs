@@ -52,8 +52,8 @@ impl World {
 
 fn writes(request: &LoggedRequest) -> bool {
     match request.method.as_str() {
-        // To an object's collection, it reads.
-        "POST" => !request.path.contains("/composite/sobjects/"),
+        // To an object's collection, and to a list of records, it reads.
+        "POST" => !request.path.contains("/composite/sobjects/") && !request.path.ends_with("/listRecords"),
         method => method != "GET",
     }
 }
