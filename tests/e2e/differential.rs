@@ -138,6 +138,15 @@ fn world((subject, contrary): Case) -> World {
     world
 }
 
+fn copy((subject, contrary): Case, world: &World) -> Copy<'_> {
+    let mut copy = Copy::of(world, subject.tables);
+    if contrary {
+        // What is not asked cannot be answered otherwise.
+        copy.pushdown = &["on"];
+    }
+    copy
+}
+
 /// Values that are awkward for a type, as literals.
 fn awkward(ty: &str, column: &str) -> Vec<&'static str> {
     match ty {
@@ -373,16 +382,16 @@ fn compare_columns(copy: &mut Copy, table: &str, [one, other]: [&str; 2]) {
 }
 
 fn every_column_by_every_operator(case: Case) {
-    let (world, (subject, _)) = (world(case), case);
-    let mut copy = Copy::of(&world, subject.tables);
+    let (world, subject) = (world(case), case.0);
+    let mut copy = copy(case, &world);
     for (_, table) in subject.tables {
         compare_columns(&mut copy, table, subject.choices);
     }
 }
 
 fn conditions_in_every_combination(case: Case) {
-    let (world, (subject, _)) = (world(case), case);
-    let mut copy = Copy::of(&world, &subject.tables[..1]);
+    let (world, subject) = (world(case), case.0);
+    let mut copy = copy(case, &world);
     let table = format!("{}.{}", subject.api.schema, subject.tables[0].1);
     let mut draws = Draws(7);
     for _ in 0..250 {

@@ -1,101 +1,91 @@
 //! Whatever goes wrong on the way: an error that says what, where and why; never fewer rows, and nothing to another host.
 
-use crate::support::{Action, Config, Failure, Fault, Sandbox, World, says};
+use crate::support::scans::{OF_AIRTABLE, OF_SALESFORCE, PAGES, Scan};
+use crate::support::{Action, Config, Failure, Fault, Sandbox, World, on_each, says};
 
-/// Five pages.
-const ROWS: usize = 1000;
+on_each! {
+    of_salesforce: &OF_SALESFORCE, of_airtable: &OF_AIRTABLE;
+    a_connection_dropped_in_any_page,
+    a_server_error_that_stays,
+    a_body_cut_short,
+    half_of_the_json_in_a_whole_body,
+    rubbish_instead_of_json,
+    an_empty_answer_with_status_200,
+}
 
-fn world() -> World {
-    let world = World::new(Config::new().records("Contact", ROWS as u32).page_size(200));
-    // What does not go away need not be tried often.
-    world.connect().run("ALTER SERVER sf OPTIONS (ADD max_retries '1')");
+/// What does not go away need not be tried often.
+fn impatient(scan: &Scan) -> World {
+    let world = scan.world();
+    world.connect().run(&format!("ALTER SERVER {} OPTIONS (ADD max_retries '1')", scan.api.server));
     world
 }
 
-/// The first page, a middle one, the last one.
-const PAGES: [usize; 3] = [0, 2, 4];
+fn world() -> World {
+    impatient(&OF_SALESFORCE)
+}
 
-/// Strikes one page for good, in a scan and through a cursor, and returns the scan's errors.
-fn strike(world: &World, action: &Action) -> Vec<Failure> {
+/// Strikes one page for good, in a scan and in an aggregate, and returns the errors.
+fn strike(scan: &Scan, world: &World, action: &Action) -> Vec<Failure> {
     let mut failures = Vec::new();
     for page in PAGES {
         let mut session = world.connect();
-        world.sandbox.fault(Fault::new(action.clone()).method("GET").path("/query").skip(page));
-        let failure = session.fails("SELECT id, name FROM salesforce.contact");
+        world.sandbox.fault(scan.fault(action.clone()).skip(page));
+        failures.push(session.fails(scan.sql));
         world.sandbox.clear_faults();
-        assert_eq!(
-            session.rows("SELECT id FROM salesforce.contact").len(),
-            ROWS,
-            "the next query, after {action:?} in page {page}"
-        );
-        failures.push(failure);
+        scan.check_whole(&mut session);
     }
-    // An aggregate over fewer rows would not be noticed.
     let mut session = world.connect();
-    world.sandbox.fault(Fault::new(action.clone()).method("GET").path("/query").skip(4));
-    failures.push(session.fails("SELECT count(*), max(name) FROM salesforce.contact"));
+    world.sandbox.fault(scan.fault(action.clone()).skip(4));
+    failures.push(session.fails(&scan.aggregate()));
     world.sandbox.clear_faults();
     failures
 }
 
-fn check(world: &World, action: Action, code: &str) -> Vec<Failure> {
-    let failures = strike(world, &action);
-    let request = format!("GET {}/services/data/v62.0/query", world.sandbox.url());
-    for failure in &failures {
+fn check(scan: &Scan, actions: impl IntoIterator<Item = Action>, code: &str) -> Vec<Failure> {
+    let world = impatient(scan);
+    let struck = |action| strike(scan, &world, &action).into_iter().map(move |failure| (action.clone(), failure));
+    let failures: Vec<(Action, Failure)> = actions.into_iter().flat_map(struck).collect();
+    for (action, failure) in &failures {
         assert_eq!(failure.code, code, "{action:?}: {failure:#?}");
         assert!(failure.message.len() > 10, "{action:?}: {failure:#?}");
         assert!(says(&failure.detail), "{action:?} has no detail: {failure:#?}");
         assert!(says(&failure.hint), "{action:?} has no hint: {failure:#?}");
-        failure.in_request(&request);
-        assert_eq!(failure.table.as_deref(), Some("contact"), "{action:?}: {failure:#?}");
+        failure.in_request(&(scan.label)(&world));
+        assert_eq!(failure.table.as_deref(), Some(scan.table), "{action:?}: {failure:#?}");
     }
-    failures
+    failures.into_iter().map(|(_, failure)| failure).collect()
 }
 
-#[test]
-fn a_connection_dropped_in_any_page() {
-    let world = world();
-    check(&world, Action::DropBefore, "08006");
-    check(&world, Action::DropAfter, "08006");
+fn a_connection_dropped_in_any_page(scan: &Scan) {
+    check(scan, [Action::DropBefore, Action::DropAfter], "08006");
 }
 
-#[test]
-fn a_server_error_that_stays() {
-    let world = world();
-    let body = r#"[{"message":"An unexpected error occurred. ErrorId: 1234-5","errorCode":"UNKNOWN_EXCEPTION"}]"#;
-    for failure in check(&world, Action::Status { code: 500, body: body.to_owned(), headers: Vec::new() }, "08006") {
-        failure.mentions("UNKNOWN_EXCEPTION").mentions("ErrorId: 1234-5");
+fn a_server_error_that_stays(scan: &Scan) {
+    let (body, words) = scan.failure;
+    for failure in check(scan, [Action::Status { code: 500, body: body.to_owned(), headers: Vec::new() }], "08006") {
+        failure.mentions(words[0]).mentions(words[1]);
     }
-    for failure in check(&world, Action::Html(503), "08006") {
+    for failure in check(scan, [Action::Html(503)], "08006") {
         failure.mentions("503");
         assert!(!failure.message.contains("<html>"), "{failure:#?}");
     }
 }
 
-#[test]
-fn a_body_cut_short() {
-    let world = world();
-    check(&world, Action::TruncateBody, "08006");
-    check(&world, Action::TruncateChunked, "08006");
+fn a_body_cut_short(scan: &Scan) {
+    check(scan, [Action::TruncateBody, Action::TruncateChunked], "08006");
 }
 
-#[test]
-fn half_of_the_json_in_a_whole_body() {
-    let world = world();
-    check(&world, Action::TruncateBodyCleanly, "HV00M");
+fn half_of_the_json_in_a_whole_body(scan: &Scan) {
+    check(scan, [Action::TruncateBodyCleanly], "HV00M");
 }
 
-#[test]
-fn rubbish_instead_of_json() {
-    let world = world();
-    check(&world, Action::Garbage, "HV00M");
+fn rubbish_instead_of_json(scan: &Scan) {
+    check(scan, [Action::Garbage], "HV00M");
 }
 
-#[test]
-fn an_empty_answer_with_status_200() {
-    let world = world();
-    check(&world, Action::EmptyBody, "HV00M");
-    check(&world, Action::Status { code: 204, body: String::new(), headers: Vec::new() }, "HV00M");
+fn an_empty_answer_with_status_200(scan: &Scan) {
+    let no_content = Action::Status { code: 204, body: String::new(), headers: Vec::new() };
+    check(scan, [Action::EmptyBody, no_content], "HV00M");
 }
 
 #[test]

@@ -1,62 +1,78 @@
 //! What passes by itself is tried again, and nobody notices.
 
-use crate::support::{Action, Config, Fault, World};
+use crate::support::scans::{OF_AIRTABLE, OF_SALESFORCE, PAGES, Scan};
+use crate::support::{Action, Config, Fault, World, on_each, sorted};
 
-fn world() -> World {
-    World::new(Config::new().records("Contact", 1000).page_size(200))
+on_each! {
+    of_salesforce: &OF_SALESFORCE, of_airtable: &OF_AIRTABLE;
+    what_passes_by_itself_costs_no_row,
+    a_throttled_request_waits_as_long_as_it_is_told,
+    a_token_that_is_never_accepted_ends_in_an_error,
+    retries_can_be_switched_off,
 }
 
-#[test]
-fn what_passes_by_itself_costs_no_row() {
-    let world = world();
+fn slow_down(code: u16, seconds: &str) -> Action {
+    Action::Status { code, body: String::new(), headers: vec![("Retry-After".into(), seconds.into())] }
+}
+
+fn what_passes_by_itself_costs_no_row(scan: &Scan) {
+    let world = scan.world();
     let mut session = world.connect();
-    let right = session.rows("SELECT id, name FROM salesforce.contact ORDER BY id");
-    assert_eq!(right.len(), 1000);
-    let slow_down = |code, seconds: &str| Action::Status {
-        code,
-        body: String::new(),
-        headers: vec![("Retry-After".into(), seconds.into())],
-    };
-    let busy = r#"[{"message":"ConcurrentRequests (Concurrent API Requests) Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]"#;
+    let right = sorted(session.rows(scan.sql));
+    assert_eq!(right.len(), scan.rows);
     for action in [
         Action::Status { code: 500, body: "[]".into(), headers: Vec::new() },
         Action::Html(502),
         Action::Html(503),
         slow_down(503, "0"),
         slow_down(429, "1"),
-        Action::Status { code: 403, body: busy.into(), headers: Vec::new() },
+        (scan.busy)(),
         Action::DropBefore,
         Action::DropAfter,
         Action::TruncateBody,
         Action::TruncateChunked,
         Action::Delay(50),
     ] {
-        for page in [0, 2, 4] {
-            world.sandbox.fault(Fault::new(action.clone()).method("GET").path("/query").skip(page).times(1));
-            let rows = session.rows("SELECT id, name FROM salesforce.contact ORDER BY id");
+        for page in PAGES {
+            world.sandbox.fault(scan.fault(action.clone()).skip(page).times(1));
+            let rows = sorted(session.rows(scan.sql));
             assert!(rows == right, "{action:?} in page {page}: {} rows", rows.len());
             world.sandbox.clear_faults();
         }
     }
 }
 
-#[test]
-fn a_throttled_request_waits_as_long_as_it_is_told() {
-    let world = world();
+fn a_throttled_request_waits_as_long_as_it_is_told(scan: &Scan) {
+    let world = scan.world();
     let mut session = world.connect();
-    session.run("SELECT id FROM salesforce.contact LIMIT 1");
-    world.sandbox.fault(
-        Fault::new(Action::Status {
-            code: 429,
-            body: String::new(),
-            headers: vec![("Retry-After".into(), "1".into())],
-        })
-        .path("/query")
-        .times(1),
-    );
+    scan.check_whole(&mut session);
+    world.sandbox.fault(scan.fault(slow_down(429, "1")).times(1));
     let start = std::time::Instant::now();
-    session.run("SELECT id FROM salesforce.contact LIMIT 1");
+    scan.check_whole(&mut session);
     assert!(start.elapsed().as_millis() >= 950, "{:?}", start.elapsed());
+}
+
+fn a_token_that_is_never_accepted_ends_in_an_error(scan: &Scan) {
+    let world = scan.world();
+    let mut session = world.connect();
+    let (body, word) = scan.denial;
+    world.sandbox.fault(scan.fault(Action::Status { code: 401, body: body.to_owned(), headers: Vec::new() }));
+    let issued = world.sandbox.tokens_issued();
+    session.fails_with("28000", scan.sql).mentions(word);
+    assert!(world.sandbox.tokens_issued() - issued <= 2, "signing in again and again");
+}
+
+fn retries_can_be_switched_off(scan: &Scan) {
+    let world = scan.world();
+    let mut session = world.connect();
+    session.run(&format!("ALTER SERVER {} OPTIONS (ADD max_retries '0')", scan.api.server));
+    world.sandbox.fault(scan.fault(Action::Html(503)).times(1));
+    session.fails_with("08006", scan.sql);
+    scan.check_whole(&mut session);
+}
+
+fn world() -> World {
+    OF_SALESFORCE.world()
 }
 
 #[test]
@@ -73,17 +89,6 @@ fn a_token_that_expires_is_renewed_once_and_the_page_asked_again() {
         assert_eq!(session.rows("SELECT id FROM salesforce.contact").len(), 1000, "expired after {after} requests");
     }
     assert_eq!(world.sandbox.tokens_issued(), issued + 5);
-}
-
-#[test]
-fn a_token_that_is_never_accepted_ends_in_an_error() {
-    let world = world();
-    let mut session = world.connect();
-    let body = r#"[{"message":"Session expired or invalid","errorCode":"INVALID_SESSION_ID"}]"#;
-    world.sandbox.fault(Fault::status(401, body).path("/query"));
-    let issued = world.sandbox.tokens_issued();
-    session.fails_with("28000", "SELECT id FROM salesforce.contact").mentions("INVALID_SESSION_ID");
-    assert!(world.sandbox.tokens_issued() - issued <= 2, "signing in again and again");
 }
 
 #[test]
@@ -110,16 +115,6 @@ fn a_locator_that_is_lost_in_the_middle_is_an_error_not_an_end() {
     );
     session.fails_with("34000", "FETCH ALL FROM c").mentions("INVALID_QUERY_LOCATOR");
     session.run("ROLLBACK");
-}
-
-#[test]
-fn retries_can_be_switched_off() {
-    let world = world();
-    let mut session = world.connect();
-    session.run("ALTER SERVER sf OPTIONS (ADD max_retries '0')");
-    world.sandbox.fault(Fault::new(Action::Html(503)).path("/query").times(1));
-    session.fails_with("08006", "SELECT id FROM salesforce.contact");
-    assert_eq!(session.rows("SELECT id FROM salesforce.contact").len(), 1000);
 }
 
 #[test]

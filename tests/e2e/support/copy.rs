@@ -11,6 +11,8 @@ pub struct Copy<'a> {
     pub remote: &'static str,
     /// The column of the key.
     pub key: &'static str,
+    /// The values of `sequin_fdw.pushdown` that queries run under.
+    pub pushdown: &'static [&'static str],
 }
 
 impl<'a> Copy<'a> {
@@ -22,7 +24,7 @@ impl<'a> Copy<'a> {
             load(world, &mut session, object, table, "local");
         }
         world.sandbox.clear_requests();
-        Copy { world, session, remote: world.api.schema, key: world.api.key }
+        Copy { world, session, remote: world.api.schema, key: world.api.key, pushdown: &["on", "off"] }
     }
 
     /// Asserts that a query of `salesforce.…` or `ops.…` returns what it returns of `local.…`, with pushdown and without it. Whatever order
@@ -32,7 +34,7 @@ impl<'a> Copy<'a> {
         let ordered = sql.contains("ORDER BY");
         let arrange = |rows: Vec<Row>| if ordered { rows } else { sorted(rows) };
         let right = arrange(self.session.rows(&sql.replace(&format!("{}.", self.remote), "local.")));
-        for pushdown in ["on", "off"] {
+        for pushdown in self.pushdown {
             self.session.run(&format!("SET sequin_fdw.pushdown = {pushdown}"));
             self.world.sandbox.clear_requests();
             let found = match self.session.try_rows(sql) {

@@ -9,6 +9,7 @@ mod notices;
 mod on_each;
 pub mod people;
 mod process;
+pub mod scans;
 mod session;
 mod synced;
 mod upstream;
