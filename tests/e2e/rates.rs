@@ -8,9 +8,12 @@ use sandbox::{AIRTABLE_BASE, AIRTABLE_TOKEN};
 use crate::support::{Cluster, Config, Session, World};
 
 /// A server that keeps Airtable's own rates, and the table `ops.empty`.
-fn limited(world: &World, options: &str) -> Session {
+fn limited(world: &World) -> Session {
     let mut session = world.connect();
-    session.run(&world.airtable_server("at", options));
+    session.run(&format!(
+        "CREATE SERVER at FOREIGN DATA WRAPPER sequin_fdw OPTIONS (connector 'airtable', base_url '{}', allow_insecure 'true')",
+        world.sandbox.url()
+    ));
     session.run(&format!("CREATE USER MAPPING FOR CURRENT_USER SERVER at OPTIONS (token '{AIRTABLE_TOKEN}')"));
     session.run(&format!(
         "CREATE SCHEMA ops; IMPORT FOREIGN SCHEMA \"{AIRTABLE_BASE}\" LIMIT TO (empty, companies) FROM SERVER at INTO ops"
@@ -48,7 +51,7 @@ fn refused(world: &World) -> u64 {
 fn two_sessions_and_a_synced_table_write_a_thousand_rows_with_a_hundred_requests_and_never_more_than_five_in_a_second()
 {
     let world = World::bare_in(Cluster::preloaded(), strict(30_000));
-    let mut session = limited(&world, "");
+    let mut session = limited(&world);
     session.run("CREATE SCHEMA crm; SELECT sequin.start_sync('ops.companies', 'crm.companies', every => '1 second')");
     world.await_current(&mut session, "crm.companies");
     world.sandbox.clear_requests();
@@ -82,7 +85,7 @@ fn two_sessions_and_a_synced_table_write_a_thousand_rows_with_a_hundred_requests
 #[test]
 fn a_base_that_is_shut_is_left_alone_by_all_sessions_until_it_opens() {
     let world = World::bare(strict(2_500));
-    let mut one = limited(&world, "");
+    let mut one = limited(&world);
     let mut two = world.connect();
     let others = anger(&world);
     let start = Instant::now();
@@ -98,7 +101,7 @@ fn a_base_that_is_shut_is_left_alone_by_all_sessions_until_it_opens() {
 #[test]
 fn a_base_that_is_shut_for_long_is_53400_with_the_time_at_which_it_opens_and_not_asked_again() {
     let world = World::bare(strict(300_000));
-    let mut one = limited(&world, "");
+    let mut one = limited(&world);
     let mut two = world.connect();
     let others = anger(&world);
     one.fails_with("53400", "SELECT count(*) FROM ops.empty").hints("300 s");
@@ -113,7 +116,7 @@ fn a_base_that_is_shut_for_long_is_53400_with_the_time_at_which_it_opens_and_not
 #[test]
 fn a_wait_for_a_turn_is_cancelled_at_once() {
     let world = World::bare_alone(strict(20_000));
-    let mut session = limited(&world, "");
+    let mut session = limited(&world);
     anger(&world);
     session.run("SET statement_timeout = '300ms'");
     for _ in 0..2 {

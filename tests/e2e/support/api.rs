@@ -20,6 +20,8 @@ pub struct Api {
     pub limit_to: &'static str,
     /// The column of a record's key.
     pub key: &'static str,
+    /// More options of a server, each after a comma.
+    pub options: &'static str,
     /// The options of a user mapping.
     pub credentials: fn() -> String,
     /// What no test of anything else wants in its way is off.
@@ -63,6 +65,7 @@ pub static SALESFORCE: Api = Api {
     namespace: "salesforce",
     limit_to: "LIMIT TO (contact, account)",
     key: "id",
+    options: "",
     credentials: || format!("client_id '{CLIENT_ID}', client_secret '{CLIENT_SECRET}'"),
     usual: |config| config,
     contrary: |config| {
@@ -97,6 +100,8 @@ pub static AIRTABLE: Api = Api {
     namespace: AIRTABLE_BASE,
     limit_to: "",
     key: "_id",
+    // As the sandbox is.
+    options: ", requests_per_second '0'",
     credentials: || format!("token '{AIRTABLE_TOKEN}'"),
     usual: |config| {
         config.airtable(|switches| {

@@ -42,7 +42,7 @@ impl World {
     /// The same in another cluster.
     pub fn bare_in(cluster: Arc<Cluster>, config: Config) -> World {
         let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
-        World::build(cluster, config, turn, "")
+        World::build(cluster, config, turn)
     }
 
     /// The same, while no other test runs.
@@ -143,8 +143,8 @@ impl World {
     /// The same for what stands before it.
     pub fn server_at(&self, url: &str, name: &str, options: &str) -> String {
         format!(
-            "CREATE SERVER {name} FOREIGN DATA WRAPPER sequin_fdw OPTIONS (connector '{}', base_url '{url}', allow_insecure 'true'{options})",
-            self.api.connector
+            "CREATE SERVER {name} FOREIGN DATA WRAPPER sequin_fdw OPTIONS (connector '{}', base_url '{url}', allow_insecure 'true'{}{options})",
+            self.api.connector, self.api.options
         )
     }
 
