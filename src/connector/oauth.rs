@@ -4,10 +4,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::answer::one_line;
 use super::contract::Token;
 use super::wire::{Body, Effect, Host, Request, Response, query};
 use crate::error::{Error, Kind, Result};
@@ -27,6 +30,13 @@ pub fn token_request(path: &str, form: &[(&str, &str)], effect: Effect) -> Reque
     }
 }
 
+/// Has the request say who asks by HTTP's own means, instead of in its form.
+pub fn with_basic(request: Request, client: &str, secret: &SecretString) -> Request {
+    let pair = SecretString::from(format!("{client}:{}", secret.expose_secret()));
+    let header = format!("Basic {}", STANDARD.encode(pair.expose_secret()));
+    Request { headers: vec![("Authorization", header)], ..request }
+}
+
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
@@ -41,6 +51,14 @@ struct Granted {
 enum Seconds {
     Number(f64),
     Text(String),
+}
+
+/// Why an API refused to grant one, with its own name and what is to be done.
+pub fn refused(title: &str, status: u16, refusal: &Refusal, hint: &str) -> Error {
+    let words = refusal.error_description.as_deref().unwrap_or(&refusal.error);
+    Error::new(Kind::Credentials, format!("{title} refused to sign in: {}", one_line(words)))
+        .detail(format!("{title} answered {status} {}", one_line(&refusal.error)))
+        .hint(hint)
 }
 
 /// Reads the answer to a request for a token.

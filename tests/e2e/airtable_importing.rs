@@ -1,6 +1,6 @@
 //! Bases of Airtable as schemas: names, ids, types.
 
-use sandbox::AIRTABLE_BASE;
+use sandbox::{AIRTABLE_BASE, AIRTABLE_REFRESH_TOKEN};
 
 use crate::support::{Config, World};
 
@@ -193,4 +193,29 @@ fn options_that_mean_nothing_and_objects_that_are_none_are_refused() {
     session.run(&format!("CREATE FOREIGN TABLE gone (name text OPTIONS (field 'fld00000000000000')) SERVER at OPTIONS (object '{object}')"));
     let failure = session.fails_with("HV005", "SELECT * FROM gone");
     assert_eq!(failure.column.as_deref(), Some("name"));
+}
+
+#[test]
+fn a_refresh_token_is_good_once_and_the_next_one_is_kept_for_other_sessions() {
+    let world = World::airtable_without_tables(Config::new());
+    for secret in [", client_secret 'sandbox-secret'", ""] {
+        let mut session = world.connect();
+        session.run("DROP SERVER at CASCADE");
+        session.run(&world.server("at", &format!(", login_url '{}'", world.sandbox.url())));
+        session.run(&format!(
+            "CREATE USER MAPPING FOR CURRENT_USER SERVER at OPTIONS (client_id 'sandbox-client', refresh_token '{AIRTABLE_REFRESH_TOKEN}'{secret})"
+        ));
+        if secret.is_empty() {
+            // It was used up, and the mapping is another one now.
+            let failure = session
+                .fails_with("28000", &format!("IMPORT FOREIGN SCHEMA \"{AIRTABLE_BASE}\" FROM SERVER at INTO ops"));
+            failure.mentions("invalid_grant").hints("refresh_token");
+            break;
+        }
+        session.run(&format!("IMPORT FOREIGN SCHEMA \"{AIRTABLE_BASE}\" LIMIT TO (empty) FROM SERVER at INTO ops"));
+        // Another session signs in with what the first one was given.
+        assert_eq!(world.connect().number("SELECT count(*) FROM ops.empty"), 0);
+        world.sandbox.expire_tokens();
+        assert_eq!(session.number("SELECT count(*) FROM ops.empty"), 0);
+    }
 }

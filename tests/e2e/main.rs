@@ -30,6 +30,7 @@ mod shaping;
 mod snapshots;
 mod stats;
 mod support;
+mod syncing_airtable;
 mod syncing_changes;
 mod syncing_fill;
 mod syncing_life;

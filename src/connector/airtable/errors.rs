@@ -6,8 +6,10 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
+use super::auth::TOKEN_PATH;
 use crate::connector::answer::{self, excerpt, one_line, retry_after};
 use crate::connector::contract::Verdict;
+use crate::connector::oauth;
 use crate::connector::wire::Response;
 use crate::error::{Error, Kind};
 
@@ -79,6 +81,15 @@ pub fn classify(response: &Response) -> Verdict {
     let status = response.status;
     if status.is_success() {
         return Verdict::Good;
+    }
+    let signs_in = response.request.as_deref().is_some_and(|request| request.contains(TOKEN_PATH));
+    if signs_in
+        && !status.is_server_error()
+        && let Some(refusal) = oauth::read_refusal(response)
+    {
+        const HINT: &str = "Check the user mapping: client_id, client_secret and refresh_token. A refresh token that was \
+             used elsewhere, or not for 60 days, is good no more.";
+        return Verdict::Fail(oauth::refused(TITLE, status.as_u16(), &refusal, HINT));
     }
     let error = refusal(response);
     let retry = |error, perhaps_done, throttled, after| Verdict::Retry { error, after, perhaps_done, throttled };

@@ -109,10 +109,10 @@ impl Connector for Airtable {
     fn sign_in(
         &self,
         credentials: &Credentials,
-        _refresh: Option<&SecretString>,
+        refresh: Option<&SecretString>,
         _now: SystemTime,
     ) -> Result<Job<Token>> {
-        auth::sign_in(credentials)
+        auth::sign_in(credentials, refresh)
     }
 
     fn rates(&self, request: &Request) -> Vec<Rate> {

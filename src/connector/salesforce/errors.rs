@@ -85,13 +85,9 @@ fn answered(status: StatusCode) -> String {
 }
 
 fn sign_in_refused(status: StatusCode, refusal: &oauth::Refusal) -> Error {
-    let words = refusal.error_description.as_deref().unwrap_or(&refusal.error);
-    Error::new(Kind::Credentials, format!("Salesforce refused to sign in: {}", one_line(words)))
-        .detail(format!("{} {}", answered(status), one_line(&refusal.error)))
-        .hint(
-            "Check the user mapping: client_id and client_secret, or what else it signs in with. \
-             With client_id and client_secret alone, base_url or login_url must be the My Domain of the organisation.",
-        )
+    const HINT: &str = "Check the user mapping: client_id and client_secret, or what else it signs in with. \
+         With client_id and client_secret alone, base_url or login_url must be the My Domain of the organisation.";
+    oauth::refused("Salesforce", status.as_u16(), refusal, HINT)
 }
 
 /// An error of the API in Postgres's terms.

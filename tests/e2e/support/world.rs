@@ -61,6 +61,12 @@ impl World {
         World::in_database(api, config, "")
     }
 
+    /// The same in another cluster.
+    pub fn of_in(api: &'static Api, cluster: Arc<Cluster>, config: Config) -> World {
+        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        World::build_for(api, cluster, (api.usual)(config), turn, "").furnished()
+    }
+
     /// The same in a database that is made with these words of CREATE DATABASE.
     pub fn in_database(api: &'static Api, config: Config, words: &str) -> World {
         let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
