@@ -225,9 +225,7 @@ impl<W: Wording> Batch<W> {
                     created: written.created.filter(|created| *created || !repeated),
                     ..written
                 })),
-                Answer::Gone if deleted => {
-                    Some(Outcome::Written(Written { key: self.keys[at].clone(), created: None }))
-                }
+                Answer::Gone if deleted => Some(Outcome::Written(Written::new(self.keys[at].clone(), None))),
                 Answer::Gone => Some(Outcome::Gone),
                 Answer::Refused(error) => Some(Outcome::Refused(error)),
                 Answer::Dangling(error) if refused => Some(Outcome::Refused(error)),
@@ -287,7 +285,7 @@ impl<W: Wording> Batch<W> {
             self.outcomes[at] = match found {
                 // What was done without an answer finds nothing when it is done again.
                 false if missing && all_gone && self.repeated && self.write.op == Op::Delete => {
-                    Some(Outcome::Written(Written { key: self.keys[at].clone(), created: None }))
+                    Some(Outcome::Written(Written::new(self.keys[at].clone(), None)))
                 }
                 false => Some(Outcome::Gone),
                 true if missing && some_gone => None,

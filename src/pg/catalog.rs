@@ -10,6 +10,7 @@ use super::version;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Credentials, OptionMap, ServerOptions, flag};
 use crate::query::change::Op;
+use crate::schema::naming::snake_case;
 use crate::schema::{Capabilities, Field, Object, Operations, Reference};
 use crate::value::Type;
 
@@ -131,9 +132,12 @@ impl Table {
         })
     }
 
-    /// The error with the table's name, and with its own name for the column instead of the API's.
+    /// The error with the table's name, and with its own name for the column instead of the API's. Some errors have the
+    /// title of a field where its column has the id: then the column that import names after it.
     pub fn locate(&self, error: Error) -> Error {
-        let column = error.column_name().and_then(|field| self.column_of(field)).map(|column| column.name.as_str());
+        let titled = |title: &str| self.columns.iter().find(|column| column.name == snake_case(title));
+        let column = error.column_name().and_then(|field| self.column_of(field).or_else(|| titled(field)));
+        let column = column.map(|column| column.name.as_str());
         let error = error.table(&self.schema, &self.name);
         match column {
             Some(column) => error.column(column),

@@ -167,6 +167,13 @@ pub fn raise(error: &Error) -> ! {
     unreachable!("reporting at level ERROR does not return")
 }
 
+/// Raises a WARNING.
+pub fn warn(text: &str, hint: &str) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message(text).into_owned(), "sequin_fdw")
+        .set_hint(message(hint).into_owned())
+        .report(PgLogLevel::WARNING);
+}
+
 /// Says in errors of Postgres's own which column was being filled.
 pub struct Trail {
     /// In Postgres's memory: an error that unwinds through the trail's owner is raised anew further up.

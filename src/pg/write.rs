@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pgrx::pg_sys;
 
 use super::catalog::Table;
-use super::error::detail_on_interrupt;
+use super::error::{detail_on_interrupt, warn};
 use super::ledger::{self, Deed};
 use super::session::{Answers, Remote};
 use crate::connector::machine::Job;
@@ -201,10 +201,18 @@ impl Writer {
             if let Some(at) = refused {
                 return Err(self.refusal(&outcomes, at, places[at], &changes[at]));
             }
+            let mut lacking = None;
             for (place, outcome) in places.into_iter().zip(outcomes) {
                 if let Outcome::Written(written) = outcome {
+                    lacking = lacking.or(written.lacking);
                     now[place] = Some(Now { key: written.key, created: written.created, cells: Box::default() });
                 }
+            }
+            if let Some(lacking) = lacking {
+                let (first, last) = (self.rows + 1, self.rows + now.len());
+                let title = self.remote.connector.title();
+                let text = format!("{title} has written rows {first} to {last} of the statement without {lacking}");
+                warn(&text, &format!("Look at the records of {}.", self.write.object));
             }
             self.spent = changes;
         }

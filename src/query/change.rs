@@ -89,6 +89,14 @@ pub struct Written {
     pub key: Box<str>,
     /// Of an upsert: whether the record is new; `None` if a repeated request leaves it open.
     pub created: Option<bool>,
+    /// What of the batch the API has left out all the same, if anything.
+    pub lacking: Option<&'static str>,
+}
+
+impl Written {
+    pub fn new(key: Box<str>, created: Option<bool>) -> Written {
+        Written { key, created, lacking: None }
+    }
 }
 
 impl Write {

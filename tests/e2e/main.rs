@@ -2,6 +2,7 @@
 //!
 //! They run in the throwaway cluster of `tests/cluster run`, in parallel, each in a database of its own.
 
+mod airtable_attachments;
 mod airtable_importing;
 mod airtable_pushing;
 mod airtable_reading;

@@ -88,7 +88,8 @@ fn deletions_arrive_with_a_sweep_or_a_refresh() {
     let id = session.value("SELECT min(_id) FROM crm.measurements");
     delete(&world.sandbox, &id);
     let new = create(&world.sandbox, "new");
-    assert_eq!(session.number("SELECT sequin.refresh('crm.measurements')"), 2);
+    // The worker may have seen the new one already.
+    assert!(session.number("SELECT sequin.refresh('crm.measurements')") >= 1);
     assert_eq!(session.column(&format!("SELECT name FROM crm.measurements WHERE _id IN ('{id}', '{new}')")), ["new"]);
     assert_eq!(session.number("SELECT count(*) FROM crm.measurements"), 250 - 2 + 1);
 }

@@ -58,6 +58,14 @@ struct Answered {
     records: Vec<AnsweredRecord>,
     #[serde(rename = "createdRecords", default)]
     created: Option<Vec<String>>,
+    /// What was left undone.
+    details: Option<Details>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    reasons: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +122,7 @@ impl Wording for Records {
 
     fn read(&self, write: &Write, response: &Response, keys: &[&str]) -> Result<Reading> {
         const WANTED: &str = "what became of each record";
+        const UNFETCHED: &str = "attachmentsFailedUploading";
         if !response.status.is_success() {
             let error = response.request.iter().fold(refusal(response), Error::request);
             let there_before = matches!(write.op, Op::Update | Op::Delete);
@@ -125,6 +134,11 @@ impl Wording for Records {
         }
         let wrong = |what: &str| unreadable(WANTED, what, &response.body);
         let answered: Answered = serde_json::from_slice(&response.body).map_err(|error| wrong(&error.to_string()))?;
+        let lacking = answered.details.filter(|details| !details.reasons.is_empty());
+        let lacking = lacking.map(|details| match details.reasons.iter().any(|why| why == UNFETCHED) {
+            true => "attachments that it could not fetch",
+            false => "some values",
+        });
         let created = answered.created;
         let answer = |(at, record): (usize, AnsweredRecord)| {
             let same =
@@ -136,7 +150,7 @@ impl Wording for Records {
                 return Err(wrong("a record was not deleted, or deleted without being asked"));
             }
             let created = created.as_ref().map(|created| created.iter().any(|id| **id == *record.id));
-            Ok(Answer::Written(Written { key: record.id, created }))
+            Ok(Answer::Written(Written { lacking, ..Written::new(record.id, created) }))
         };
         answered.records.into_iter().enumerate().map(answer).collect::<Result<_>>().map(Reading::Each)
     }

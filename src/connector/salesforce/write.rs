@@ -129,7 +129,7 @@ impl Wording for Collections {
         let items: Vec<Item> = serde_json::from_slice(&response.body)
             .map_err(|error| unreadable(WANTED, &error.to_string(), &response.body))?;
         let answer = |item: Item| match (item.success, item.id, item.errors.into_iter().next()) {
-            (true, Some(key), _) => Ok(Answer::Written(Written { key, created: item.created })),
+            (true, Some(key), _) => Ok(Answer::Written(Written::new(key, item.created))),
             (false, _, Some(error)) => Ok(refused(write, response, &error)),
             (true, None, _) => Err(unreadable(WANTED, "a record was written and has no id", &response.body)),
             (false, _, None) => Err(unreadable(WANTED, "a record was refused and no error says why", &response.body)),
