@@ -30,7 +30,8 @@ const WATCH: Duration = Duration::from_secs(600);
 /// After how long others in the way are made to wait, as long as `lock_timeout` says.
 const QUEUE_AFTER: Duration = Duration::from_millis(400);
 
-/// After how long a read is given up that others are in the way of. A sweep would have to begin from the start.
+/// After how long a read is given up that others are in the way of. A sweep would have to begin from the start, a filling
+/// to read a piece anew.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PATIENCE_OF_SWEEPS: Duration = Duration::from_secs(10);
 
@@ -440,7 +441,7 @@ impl Followed {
     /// to be read again.
     fn hold_back(&mut self, mut running: Running, held_for: Duration) {
         let time = Instant::now();
-        let sweeps = self.listed.filled && running.follower.task() == Task::Sweep;
+        let sweeps = running.follower.task() == Task::Sweep;
         if held_for < if sweeps { PATIENCE_OF_SWEEPS } else { PATIENCE } {
             running.held_since.get_or_insert(time);
             running.retry_at = Some(time + RETRY);

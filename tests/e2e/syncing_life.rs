@@ -505,16 +505,16 @@ fn deferred_constraints_of_a_synced_table_hold_and_stop_neither_users_nor_the_wo
 
 #[test]
 fn a_table_of_that_name_where_the_extension_is_not_is_none_of_the_workers_business() {
-    let world = World::with_worker(config());
+    let world = World::with_worker_in(Cluster::private(&[]), config());
     let mut admin = world.as_superuser();
-    admin.run("DROP EXTENSION sequin_fdw CASCADE");
+    admin.run("DROP EXTENSION sequin_fdw CASCADE; DROP SCHEMA IF EXISTS sequin");
     let mut session = world.connect();
     session.run(
-        "DROP SCHEMA IF EXISTS sequin; CREATE SCHEMA sequin; CREATE SEQUENCE looked;
+        "CREATE SCHEMA sequin; CREATE SEQUENCE looked;
          CREATE VIEW sequin.sync AS SELECT nextval('public.looked')::oid AS target, interval '1 second' AS every, true AS filled, '{}'::jsonb AS feed,
            '{}'::jsonb AS since, now() AS swept_at, '{}'::jsonb AS options, now() AS next_try",
     );
-    // Whoever is connected while the launcher looks keeps nothing away.
+    // A launcher that starts has all databases looked into.
     admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'sequin_fdw launcher'");
     thread::sleep(Duration::from_secs(8));
     assert_eq!(session.value("SELECT is_called FROM looked"), "f");
