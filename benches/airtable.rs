@@ -5,10 +5,9 @@ mod support;
 
 use std::io::Read;
 
-use postgres::SimpleQueryMessage;
 use sandbox::{AIRTABLE_BASE, AIRTABLE_TOKEN, Config, Sandbox};
 use serde_json::Value;
-use support::{PAIRS, connect, median, ratio, timed};
+use support::{PAIRS, connect, median, ratio, read_all, timed};
 
 const RECORDS: u32 = 50_000;
 
@@ -41,14 +40,7 @@ fn main() {
     assert_eq!(pages, log.len(), "the same pages");
     let pairs = (0..PAIRS).map(|_| {
         let bare = timed(|| assert_eq!(list.fetch(), pages));
-        let ours = timed(|| {
-            let plan = database.simple_query(query).expect("the scan works");
-            let all = format!("rows={RECORDS} ");
-            let found = plan.iter().any(|message| {
-                matches!(message, SimpleQueryMessage::Row(row) if row.get(0).is_some_and(|line| line.contains(&all)))
-            });
-            assert!(found, "the scan returns {RECORDS} rows");
-        });
+        let ours = timed(|| read_all(&mut database, query, RECORDS));
         (bare, ours)
     });
     let (bare, ours) = median(pairs.collect());

@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use postgres::{Client, NoTls};
+use postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 use sandbox::{CLIENT_ID, CLIENT_SECRET, Sandbox};
 
 pub const PAIRS: usize = 5;
@@ -81,6 +81,15 @@ pub fn connect() -> Client {
         .dbname("postgres")
         .connect(NoTls)
         .expect("the cluster answers")
+}
+
+/// Runs an EXPLAIN ANALYZE of a scan that returns so many rows: they stay in the backend.
+pub fn read_all(database: &mut Client, explain: &str, rows: u32) {
+    let plan = database.simple_query(explain).expect("the scan works");
+    let all = format!("rows={rows} ");
+    let says = |row: &SimpleQueryRow| row.get(0).is_some_and(|line| line.contains(&all));
+    let found = plan.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if says(row)));
+    assert!(found, "the scan returns {rows} rows");
 }
 
 /// The most memory that a connection's backend has ever held, in kB.

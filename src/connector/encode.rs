@@ -153,6 +153,27 @@ fn is_json_number(text: &str) -> bool {
     digits(whole) && digits(fraction) && (whole == "0" || !whole.starts_with('0'))
 }
 
+/// A text between single quotes. `letter` adds one letter of it, or what stands for it.
+pub fn single_quoted(text: &str, letter: impl Fn(&mut String, char)) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('\'');
+    text.chars().for_each(|next| letter(&mut quoted, next));
+    quoted.push('\'');
+    quoted
+}
+
+/// Adds a letter, with a backslash where it cannot stand between single quotes by itself.
+pub fn backslashed(quoted: &mut String, letter: char) {
+    match letter {
+        '\\' => quoted.push_str("\\\\"),
+        '\'' => quoted.push_str("\\'"),
+        '\n' => quoted.push_str("\\n"),
+        '\r' => quoted.push_str("\\r"),
+        '\t' => quoted.push_str("\\t"),
+        other => quoted.push(other),
+    }
+}
+
 /// Adds a JSON string.
 pub fn quote(record: &mut String, text: &str) {
     let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';

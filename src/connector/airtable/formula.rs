@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use super::api::is_id;
 use super::family::{Family, family, is_formula};
+use crate::connector::encode::{backslashed, single_quoted};
 use crate::error::{Error, Kind, Result};
 use crate::number::Number;
 use crate::query::pattern::{Case, Form, Glyph, Pattern};
@@ -364,18 +365,5 @@ fn holds(field: &Field, items: &Operand, all: bool) -> Result<Formula> {
 
 /// A text in a formula.
 pub fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('\'');
-    for letter in text.chars() {
-        match letter {
-            '\\' => quoted.push_str("\\\\"),
-            '\'' => quoted.push_str("\\'"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('\'');
-    quoted
+    single_quoted(text, backslashed)
 }

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use super::family::Family;
-use crate::connector::encode::DAY_MICROS;
+use crate::connector::encode::{DAY_MICROS, backslashed, single_quoted};
 use crate::error::{Error, Kind, Result};
 use crate::number::Number;
 use crate::query::pattern::{Glyph, Pattern};
@@ -99,27 +99,18 @@ fn string(text: &str) -> Literal {
 /// A string literal.
 /// <https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_select_quotedstringescapes.htm>
 pub fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('\'');
-    text.chars().for_each(|letter| escape(&mut quoted, letter));
-    quoted.push('\'');
-    quoted
+    single_quoted(text, escape)
 }
 
 fn escape(quoted: &mut String, letter: char) {
     match letter {
-        '\\' => quoted.push_str("\\\\"),
-        '\'' => quoted.push_str("\\'"),
-        '\n' => quoted.push_str("\\n"),
-        '\r' => quoted.push_str("\\r"),
-        '\t' => quoted.push_str("\\t"),
         '\u{8}' => quoted.push_str("\\b"),
         '\u{c}' => quoted.push_str("\\f"),
         // Every control character is in the first plane: four digits do.
-        control if control.is_control() => {
+        control if control.is_control() && !matches!(control, '\n' | '\r' | '\t') => {
             let _ = write!(quoted, "\\u{:04X}", u32::from(control));
         }
-        other => quoted.push(other),
+        other => backslashed(quoted, other),
     }
 }
 
