@@ -205,6 +205,19 @@ impl Predicate {
         }
     }
 
+    /// The same, with what values decide folded as [`Predicate::bind`] folds it. Expressions stay.
+    pub fn fold_values(&self) -> Predicate {
+        match self {
+            Predicate::And(parts) => Predicate::all(parts.iter().map(Predicate::fold_values)),
+            Predicate::Or(parts) => Predicate::any(parts.iter().map(Predicate::fold_values)),
+            leaf => {
+                let mut known = true;
+                leaf.clone().operands_mut(&mut |operand| known &= matches!(operand, Operand::Value(_)));
+                if known { leaf.bind(&mut |_| Value::Null) } else { leaf.clone() }
+            }
+        }
+    }
+
     /// All operands, to be changed.
     pub fn operands_mut(&mut self, visit: &mut impl FnMut(&mut Operand)) {
         match self {

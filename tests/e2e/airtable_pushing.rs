@@ -76,3 +76,20 @@ fn formulas_read_as_they_are_documented() {
         assert_eq!(world.formulas()[0], wanted, "{condition}");
     }
 }
+
+#[test]
+fn explain_shows_the_formula_of_a_list_with_a_null_in_it() {
+    let world = people(Config::new());
+    let mut session = world.connect();
+    for (condition, shown) in [
+        ("status IN ('Done', 'To do', NULL)", "='Done'"),
+        ("name LIKE ANY (ARRAY['Ada%', NULL])", "FIND('Ada'"),
+        ("skills && ARRAY['SQL', NULL]", "FIND('SQL'"),
+        ("age NOT IN (1, NULL) AND active", "nothing"),
+        ("_id IN ('rec00000000000000', NULL)", "RECORD_ID()='rec00000000000000'"),
+    ] {
+        let plan = session.explain("VERBOSE, COSTS off", &format!("SELECT name FROM ops.people WHERE {condition}"));
+        let query = plan.lines().find(|line| line.contains("Remote Query")).unwrap_or_default();
+        assert!(query.contains(shown) && !query.contains("cannot be worded"), "{condition}\n{plan}");
+    }
+}

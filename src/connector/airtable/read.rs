@@ -153,7 +153,7 @@ pub fn explain(read: &Read) -> String {
     if limit == Some(Json::from(0)) {
         return NOTHING.to_owned();
     }
-    match (condition(&Predicate::And(read.filter.clone())), path(&read.object)) {
+    match (condition(&Predicate::And(read.filter.clone()).fold_values()), path(&read.object)) {
         (Ok(Formula::False), _) => NOTHING.to_owned(),
         (Ok(filter), Ok(path)) => {
             let mut body = body(&read.fields, read.wire.get("stand_in"), &filter, &read.order, limit);
