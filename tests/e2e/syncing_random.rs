@@ -13,21 +13,23 @@ use std::time::{Duration, Instant};
 use proxy::Dice;
 use serde_json::json;
 
-use crate::support::{Action, Cluster, Config, Failure, Fault, Session, World, kill, wait_until};
+use crate::support::people::{Crowd, OF_AIRTABLE, OF_SALESFORCE, Others, People};
+use crate::support::{Action, Cluster, Failure, Fault, Session, World, kill, wait_until};
 
 const WRITERS: u64 = 3;
 
 /// What must be true of a record at the end.
 #[derive(Clone, Debug, PartialEq)]
 enum Fate {
-    /// Its title is the one that was committed last.
-    Title(String),
+    /// Its note is the one that was committed last.
+    Note(String),
     Deleted,
     /// Something failed, or another client meddled: either way is right.
     Unknown,
 }
 
 struct Play<'a> {
+    people: &'a People,
     world: &'a World,
     end: Instant,
     seed: u64,
@@ -40,20 +42,31 @@ struct Play<'a> {
     crashes: AtomicU64,
 }
 
-#[test]
-fn whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end() {
+mod of_salesforce {
+    #[test]
+    fn whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end() {
+        super::whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end(&super::OF_SALESFORCE, 120);
+    }
+}
+
+mod of_airtable {
+    #[test]
+    fn whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end() {
+        super::whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end(&super::OF_AIRTABLE, 60);
+    }
+}
+
+fn whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end(crowd: &'static Crowd, seconds: u64) {
     let minutes = std::env::var("SEQUIN_SYNC_MINUTES").ok().and_then(|text| text.parse::<f64>().ok());
-    let time = minutes.map_or(Duration::from_secs(120), |minutes| Duration::from_secs_f64(minutes * 60.0));
+    let time = minutes.map_or(Duration::from_secs(seconds), |minutes| Duration::from_secs_f64(minutes * 60.0));
     let seed = std::env::var("SEQUIN_SYNC_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    let cluster = Cluster::private(&[("synchronous_commit", "on")]);
-    let world =
-        World::with_worker_in(cluster, Config::new().records("Contact", 400).records("Account", 20).records("Case", 0));
-    let mut session = world.connect();
-    session.run("ALTER SERVER sf OPTIONS (ADD max_retries '1')");
-    session.run(r#"CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '300 ms', options => '{"sweep_every": "5 seconds"}')"#);
-    world.await_current(&mut session, "crm.contact");
+    let people = People::in_cluster(crowd, Cluster::private(&[("synchronous_commit", "on")]), 400);
+    let mut session = people.world.connect();
+    session.run(&format!("ALTER SERVER {} OPTIONS (ADD max_retries '1')", crowd.api.server));
+    people.follow(&mut session, "300 ms", r#"{"sweep_every": "5 seconds"}"#);
     let play = Play {
-        world: &world,
+        people: &people,
+        world: &people.world,
         end: Instant::now() + time,
         seed,
         fates: Mutex::default(),
@@ -68,7 +81,7 @@ fn whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end() {
             let play = &play;
             scope.spawn(move || play.write(number));
         }
-        scope.spawn(|| play.change_upstream());
+        scope.spawn(|| play.change_upstream(&people.others()));
         scope.spawn(|| play.watch());
         play.make_trouble();
     });
@@ -85,7 +98,7 @@ impl Play<'_> {
         for id in ids {
             let known = fates.entry(id.clone()).or_insert_with(|| fate.clone());
             // What is deleted stays so, and of what nobody knows nobody will.
-            if matches!(known, Fate::Title(_)) {
+            if matches!(known, Fate::Note(_)) {
                 *known = fate.clone();
             }
         }
@@ -109,7 +122,7 @@ impl Play<'_> {
         session
     }
 
-    /// One of the writers: it changes titles of its own records, and deletes any.
+    /// One of the writers: it changes notes of its own records, and deletes any.
     fn write(&self, number: u64) {
         let mut dice = Dice::new(&[self.seed, number]);
         let mut session = self.connect();
@@ -117,37 +130,37 @@ impl Play<'_> {
         let mut round = 0;
         while self.on() {
             round += 1;
-            let title = format!("W{number} {round}");
+            let note = format!("W{number} {round}");
             let pick = dice.below(own.len()).map(|at| own[at].clone());
             let done = match (dice.below(10).unwrap_or(0), pick) {
                 (0..=2, _) | (_, None) => {
                     let rows = if dice.chance() < 0.3 { 3 } else { 1 };
-                    let values = vec![format!("('{title}', 'Writer {number}')"); rows].join(", ");
-                    let sql = format!("INSERT INTO crm.contact (title, last_name) VALUES {values} RETURNING id");
+                    let values = vec![format!("('{note}', 'Writer {number}')"); rows].join(", ");
+                    let sql = format!("INSERT INTO crm.people (note, name) VALUES {values} RETURNING id");
                     session.try_rows(&sql).map(|rows| {
                         let ids: Vec<String> = rows.into_iter().filter_map(|mut row| row.swap_remove(0)).collect();
-                        self.set(&ids, &Fate::Title(title.clone()));
+                        self.set(&ids, &Fate::Note(note.clone()));
                         own.extend(ids);
                     })
                 }
-                (3..=5, Some(id)) => self.update(&mut session, &[id], &title, "COMMIT"),
+                (3..=5, Some(id)) => self.update(&mut session, &[id], &note, "COMMIT"),
                 (6, Some(_)) => {
                     let some: Vec<String> = own.iter().rev().take(6).cloned().collect();
-                    self.update(&mut session, &some, &title, "COMMIT")
+                    self.update(&mut session, &some, &note, "COMMIT")
                 }
                 // What the API has done stays done: nobody knows it any more.
                 (7, Some(id)) => {
                     self.set(std::slice::from_ref(&id), &Fate::Unknown);
-                    self.update(&mut session, &[id], &title, "ROLLBACK")
+                    self.update(&mut session, &[id], &note, "ROLLBACK")
                 }
                 (8, Some(id)) => {
                     let sql = format!(
-                        "INSERT INTO crm.contact (id, title) VALUES ('{id}', '{title}') ON CONFLICT (id) DO UPDATE SET title = excluded.title RETURNING id"
+                        "INSERT INTO crm.people (id, note) VALUES ('{id}', '{note}') ON CONFLICT (id) DO UPDATE SET note = excluded.note RETURNING id"
                     );
-                    self.changing(&mut session, &[id], &sql, &Fate::Title(title.clone()))
+                    self.changing(&mut session, &[id], &sql, &Fate::Note(note.clone()))
                 }
                 (_, Some(id)) => {
-                    let any = format!("SELECT id FROM crm.contact ORDER BY md5(id || '{title}') LIMIT 1");
+                    let any = format!("SELECT id FROM crm.people ORDER BY md5(id || '{note}') LIMIT 1");
                     match if dice.chance() < 0.5 {
                         Ok(id)
                     } else {
@@ -160,7 +173,7 @@ impl Play<'_> {
                             self.changing(
                                 &mut session,
                                 std::slice::from_ref(&id),
-                                &format!("DELETE FROM crm.contact WHERE id = '{id}' RETURNING id"),
+                                &format!("DELETE FROM crm.people WHERE id = '{id}' RETURNING id"),
                                 &Fate::Deleted,
                             )
                         }
@@ -183,11 +196,11 @@ impl Play<'_> {
         }
     }
 
-    fn update(&self, session: &mut Session, ids: &[String], title: &str, end: &str) -> Result<(), Box<Failure>> {
+    fn update(&self, session: &mut Session, ids: &[String], note: &str, end: &str) -> Result<(), Box<Failure>> {
         let list = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
-        let sql = format!("UPDATE crm.contact SET title = '{title}' WHERE id IN ({list}) RETURNING id");
+        let sql = format!("UPDATE crm.people SET note = '{note}' WHERE id IN ({list}) RETURNING id");
         if end == "COMMIT" {
-            return self.changing(session, ids, &sql, &Fate::Title(title.to_owned()));
+            return self.changing(session, ids, &sql, &Fate::Note(note.to_owned()));
         }
         session.try_rows(&format!("BEGIN; {sql}; {end}")).map(drop)
     }
@@ -224,55 +237,52 @@ impl Play<'_> {
         }
     }
 
-    /// Another client of the API. It leaves titles alone.
-    fn change_upstream(&self) {
+    /// Another client of the API. It leaves notes alone.
+    fn change_upstream(&self, others: &Others) {
         let mut dice = Dice::new(&[self.seed, 100]);
-        let upstream = self.world.upstream();
         let mut round = 0;
-        let mut ids: Vec<String> = (0..400).map(|n| self.world.sandbox.id("Contact", n)).collect();
+        let mut ids: Vec<String> = (0..400).map(|n| self.people.id(n)).collect();
         while self.on() {
             round += 1;
             let name = format!("Upstream {round}");
             match dice.below(6).unwrap_or(0) {
                 0 => {
-                    let made = upstream.write(
-                        "POST",
-                        "Contact",
-                        vec![json!({"LastName": name}); 1 + dice.below(5).unwrap_or(0)],
-                    );
+                    let made = others.try_create(vec![json!({"name": name}); 1 + dice.below(5).unwrap_or(0)]);
                     ids.extend(made.into_iter().flatten());
                 }
                 1 => {
                     if let Some(at) = dice.below(ids.len()) {
                         let id = ids.swap_remove(at);
                         self.set(std::slice::from_ref(&id), &Fate::Unknown);
-                        let _ = upstream.try_delete(&[id]);
+                        let _ = others.try_delete(&[id]);
                     }
                 }
                 2 => {
                     // Somebody else's.
-                    let known: Vec<String> =
-                        self.fates.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+                    let known = self.known();
                     if let Some(at) = dice.below(known.len()) {
                         self.set(std::slice::from_ref(&known[at]), &Fate::Unknown);
-                        let _ = upstream.try_delete(std::slice::from_ref(&known[at]));
+                        let _ = others.try_delete(std::slice::from_ref(&known[at]));
                     }
                 }
                 _ => {
-                    let known: Vec<String> =
-                        self.fates.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+                    let known = self.known();
                     let some = |dice: &mut Dice, of: &[String]| dice.below(of.len()).map(|at| of[at].clone());
-                    let records = [some(&mut dice, &known), some(&mut dice, &ids), some(&mut dice, &ids)];
-                    let records = records
-                        .into_iter()
-                        .flatten()
-                        .map(|id| json!({"id": id, "LastName": name, "Department": name}))
-                        .collect();
-                    let _ = upstream.write("PATCH", "Contact", records);
+                    let chosen = [some(&mut dice, &known), some(&mut dice, &ids), some(&mut dice, &ids)];
+                    let mut chosen: Vec<String> = chosen.into_iter().flatten().collect();
+                    chosen.sort();
+                    chosen.dedup();
+                    let changed = |id: String| json!({"id": id, "name": name, "place": name});
+                    let _ = others.try_update(chosen.into_iter().map(changed).collect());
                 }
             }
             thread::sleep(Duration::from_millis(dice.below(80).unwrap_or(0) as u64));
         }
+    }
+
+    /// The records that writers have made or changed.
+    fn known(&self) -> Vec<String> {
+        self.fates.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     /// Sees to it that what is deleted does not come back.
@@ -284,7 +294,7 @@ impl Play<'_> {
                 let fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
                 fates.iter().filter(|(_, fate)| **fate == Fate::Deleted).map(|(id, _)| id.clone()).collect()
             };
-            match session.try_rows("SELECT id FROM crm.contact") {
+            match session.try_rows("SELECT id FROM crm.people") {
                 Ok(rows) => {
                     let back: Vec<String> =
                         rows.into_iter().flatten().flatten().filter(|id| deleted.contains(id)).collect();
@@ -315,7 +325,11 @@ impl Play<'_> {
                 }
                 1 => self.end_worker("TERM"),
                 2 => self.end_worker("KILL"),
-                3 => sandbox.fault(Fault::new(Action::DropAfter).method("POST").times(times)),
+                3 => {
+                    for method in ["POST", "PATCH", "DELETE"] {
+                        sandbox.fault(Fault::new(Action::DropAfter).method(method).times(times));
+                    }
+                }
                 4 => sandbox.fault(Fault::new(Action::DropAfter).times(times)),
                 5 => sandbox.fault(Fault::status(503, "[]").times(times * 2)),
                 6 => {
@@ -323,8 +337,11 @@ impl Play<'_> {
                     thread::sleep(Duration::from_millis(700));
                     sandbox.clear_faults();
                 }
-                7 => sandbox.expire_tokens(),
-                _ => sandbox.fault(Fault::new(Action::Delay(800)).path("/query").times(times)),
+                7 => {
+                    sandbox.expire_tokens();
+                    sandbox.expire_locators();
+                }
+                _ => sandbox.fault(Fault::new(Action::Delay(800)).path(self.people.crowd.read).times(times)),
             }
         }
         sandbox.clear_faults();
@@ -357,19 +374,17 @@ impl Play<'_> {
             .filter(|fate| **fate != Fate::Unknown)
             .count();
         println!("{sure} records of known fate");
-        self.world.await_equal(&mut session, "Contact", "crm.contact");
-        self.world.await_current(&mut session, "crm.contact");
+        self.people.await_equal(&mut session);
+        self.world.await_current(&mut session, "crm.people");
         let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(wrong.is_empty(), "{wrong:#?}");
-        let records: HashMap<String, Option<String>> = self
-            .world
-            .records("Contact")
-            .into_iter()
-            .map(|mut record| (record.remove("Id").flatten().unwrap_or_default(), record.remove("Title").flatten()))
-            .collect();
+        let records = self.people.held();
         for (id, fate) in self.fates.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             match fate {
-                Fate::Title(title) => assert_eq!(records.get(id), Some(&Some(title.clone())), "a lost write of {id}"),
+                Fate::Note(note) => {
+                    let held = records.get(id).and_then(|record| record.get("note"));
+                    assert_eq!(held, Some(note), "a lost write of {id}");
+                }
                 Fate::Deleted => assert!(!records.contains_key(id), "{id} was deleted"),
                 Fate::Unknown => {}
             }

@@ -3,6 +3,7 @@
 use sandbox::{AIRTABLE_BASE, AIRTABLE_TOKEN, CLIENT_ID, CLIENT_SECRET, Config, LoggedRequest, Sandbox};
 use serde_json::{Map, Value};
 
+use super::upstream::{Batches, COLLECTIONS, TENS};
 use super::writes::fields_sent;
 
 pub struct Api {
@@ -37,6 +38,10 @@ pub struct Api {
     pub record: fn(Value) -> (String, Map<String, Value>),
     /// What a request sends of each record.
     pub sent: fn(&LoggedRequest) -> Vec<Map<String, Value>>,
+    /// How another client writes.
+    pub batches: &'static Batches,
+    /// Columns that change with other records, of which nothing tells.
+    pub loose: &'static [&'static str],
 }
 
 impl Api {
@@ -90,6 +95,8 @@ pub static SALESFORCE: Api = Api {
         (text(fields.remove("Id")), fields)
     },
     sent: fields_sent,
+    batches: &COLLECTIONS,
+    loose: &["reports_to_id"],
 };
 
 pub static AIRTABLE: Api = Api {
@@ -160,4 +167,7 @@ pub static AIRTABLE: Api = Api {
         let Value::Array(records) = body["records"].take() else { panic!("no records: {request:#?}") };
         records.into_iter().map(|mut record| members(record["fields"].take())).collect()
     },
+    batches: &TENS,
+    // A link to a deleted record goes.
+    loose: &["manager", "project_members", "modified", "modified_by"],
 };

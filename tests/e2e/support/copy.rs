@@ -21,7 +21,7 @@ impl<'a> Copy<'a> {
         let mut session = world.connect();
         session.run("CREATE SCHEMA local");
         for (object, table) in tables {
-            load(world, &mut session, object, table, "local");
+            load(world, &mut session, object, &format!("{}.{table}", world.api.schema), &format!("local.\"{table}\""));
         }
         world.sandbox.clear_requests();
         Copy { world, session, remote: world.api.schema, key: world.api.key, pushdown: &["on", "off"] }
@@ -65,17 +65,16 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// Makes a table in `schema` of what the sandbox holds. The dump has every value as the JSON answers spell it; it goes through
-/// a table of texts.
-pub fn load(world: &World, session: &mut Session, object: &str, table: &str, schema: &str) {
+/// Makes a table of what the sandbox holds, with the columns of a foreign table. The dump has every value as the JSON answers
+/// spell it; it goes through a table of texts.
+pub fn load(world: &World, session: &mut Session, object: &str, foreign: &str, table: &str) {
     use std::io::Write;
     let csv = world.sandbox.dump_csv(object).unwrap_or_else(|| panic!("the sandbox has no {object}"));
     let header = csv.lines().next().unwrap_or_default();
     let fields: Vec<&str> = header.split(',').map(|name| name.trim().trim_matches('"')).collect();
     let columns = session.rows(&format!(
         "SELECT attname, format_type(atttypid, atttypmod), substr(option, 7) FROM pg_attribute, unnest(attfdwoptions) AS option \
-         WHERE attrelid = '{}.{table}'::regclass AND attnum > 0 AND NOT attisdropped AND option LIKE 'field=%' ORDER BY attnum",
-        world.api.schema
+         WHERE attrelid = '{foreign}'::regclass AND attnum > 0 AND NOT attisdropped AND option LIKE 'field=%' ORDER BY attnum"
     ));
     let text = |cell: &Option<String>| cell.clone().unwrap_or_default();
     let mut list = Vec::new();
@@ -93,7 +92,7 @@ pub fn load(world: &World, session: &mut Session, object: &str, table: &str, sch
     writer.write_all(csv.as_bytes()).expect("COPY takes the dump");
     writer.finish().expect("COPY ends");
     session.run(&format!(
-        "CREATE TABLE {schema}.\"{table}\" AS SELECT {} FROM staging; DROP TABLE staging; ANALYZE {schema}.\"{table}\"",
+        "CREATE TABLE {table} AS SELECT {} FROM staging; DROP TABLE staging; ANALYZE {table}",
         list.join(", ")
     ));
 }

@@ -2,17 +2,20 @@
 //! columns `id`, `made`, `full_name` (these three are read-only), `name`, `note`, `place`, `amount`, `flag`, `tags`, `day` and more.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sandbox::{Config, LoggedRequest, Missing, Sandbox};
 use serde_json::{Map, Value};
 
 use super::api::{AIRTABLE, Api, SALESFORCE};
+use super::cluster::Cluster;
 use super::session::Session;
+use super::upstream::{TOKEN, Upstream, Written};
 use super::world::World;
 
 pub struct Crowd {
     pub api: &'static Api,
-    object: &'static str,
+    pub object: &'static str,
     table: &'static str,
     /// Columns as they are imported, and as they are called here.
     names: &'static [(&'static str, &'static str)],
@@ -87,6 +90,13 @@ pub static OF_AIRTABLE: Crowd = Crowd {
     ],
 };
 
+impl Crowd {
+    /// A sandbox with so many people.
+    fn with(&self, count: usize) -> Config {
+        (self.config)(Config::new()).records(self.object, count as u32)
+    }
+}
+
 pub struct People {
     pub world: World,
     pub crowd: &'static Crowd,
@@ -96,8 +106,20 @@ pub struct People {
 
 impl People {
     pub fn new(crowd: &'static Crowd, count: usize) -> People {
-        let config = (crowd.config)(Config::new()).records(crowd.object, count as u32);
-        let world = World::of(crowd.api, config);
+        People::within(World::of(crowd.api, crowd.with(count)), crowd)
+    }
+
+    /// In a cluster whose server has a worker.
+    pub fn in_cluster(crowd: &'static Crowd, cluster: Arc<Cluster>, count: usize) -> People {
+        People::within(World::of_in(crowd.api, cluster, crowd.with(count).static_token(TOKEN)), crowd)
+    }
+
+    /// The same, while no other test runs.
+    pub fn alone_in(crowd: &'static Crowd, cluster: Arc<Cluster>, count: usize) -> People {
+        People::within(World::of_alone_in(crowd.api, cluster, crowd.with(count).static_token(TOKEN)), crowd)
+    }
+
+    fn within(world: World, crowd: &'static Crowd) -> People {
         let mut session = world.connect();
         session.run(&format!("ALTER SCHEMA {} RENAME TO far", crowd.api.schema));
         for (imported, name) in crowd.names {
@@ -158,9 +180,103 @@ impl People {
         fields.into_iter().filter_map(|(field, value)| Some((self.columns.get(&field)?.clone(), value))).collect()
     }
 
+    /// Follows the people in `crm.people`, with these options, and waits until all are there.
+    #[track_caller]
+    pub fn follow(&self, session: &mut Session, every: &str, options: &str) {
+        session.run(&format!(
+            "CREATE SCHEMA IF NOT EXISTS crm; \
+             SELECT sequin.start_sync('far.people', 'crm.people', every => '{every}', options => '{options}')"
+        ));
+        self.world.await_current(session, "crm.people");
+    }
+
+    /// The people that differ between `crm.people` and the API.
+    #[track_caller]
+    pub fn differences(&self, session: &mut Session) -> Vec<String> {
+        self.world.differences_from(session, self.crowd.object, "far.people", "crm.people")
+    }
+
+    #[track_caller]
+    pub fn equal(&self, session: &mut Session) {
+        assert_eq!(self.differences(session), Vec::<String>::new());
+    }
+
+    #[track_caller]
+    pub fn await_equal(&self, session: &mut Session) {
+        self.world.await_no(session, |session| self.differences(session));
+    }
+
+    /// The id of the record that was made as the n-th.
+    pub fn id(&self, n: u32) -> String {
+        self.world.sandbox.id(self.crowd.object, n)
+    }
+
+    /// Another client of the API.
+    pub fn others(&self) -> Others {
+        let fields = self.columns.iter().map(|(field, column)| (column.clone(), field.clone()));
+        Others { upstream: self.world.upstream(), object: self.crowd.object, fields: fields.collect() }
+    }
+
     /// As warnings tell of writes: `3 Contact inserted`.
     pub fn told(&self, count: usize, done: &str) -> String {
         format!("{count} {} {done}", (self.crowd.api.object)(&self.world.sandbox, self.crowd.object))
+    }
+}
+
+/// Another client, one that writes people by the names that columns have here.
+#[derive(Clone)]
+pub struct Others {
+    upstream: Upstream,
+    object: &'static str,
+    /// The fields by their columns.
+    fields: HashMap<String, String>,
+}
+
+impl Others {
+    #[track_caller]
+    pub fn create(&self, record: Value) -> String {
+        self.upstream.create(self.object, self.by_field(record))
+    }
+
+    #[track_caller]
+    pub fn update(&self, id: &str, change: Value) {
+        self.update_all(&[id.to_owned()], change);
+    }
+
+    /// Gives all of these records the same values.
+    #[track_caller]
+    pub fn update_all(&self, ids: &[String], change: Value) {
+        self.upstream.update_all(self.object, ids, &self.by_field(change));
+    }
+
+    #[track_caller]
+    pub fn delete(&self, ids: &[String]) {
+        self.upstream.delete_all_of(self.object, ids);
+    }
+
+    /// One request, which may fail.
+    pub fn try_create(&self, records: Vec<Value>) -> Vec<Written> {
+        let records: Vec<Value> = records.into_iter().map(|record| self.by_field(record)).collect();
+        self.upstream.write("POST", self.object, &records)
+    }
+
+    /// The same. Each record has its `id`.
+    pub fn try_update(&self, records: Vec<Value>) -> Vec<Written> {
+        let records: Vec<Value> = records.into_iter().map(|record| self.by_field(record)).collect();
+        self.upstream.write("PATCH", self.object, &records)
+    }
+
+    pub fn try_delete(&self, ids: &[String]) -> Vec<Written> {
+        self.upstream.try_delete(self.object, ids)
+    }
+
+    fn by_field(&self, record: Value) -> Value {
+        let Value::Object(members) = record else { panic!("a record is an object: {record}") };
+        let named = members.into_iter().map(|(column, value)| match column.as_str() {
+            "id" => (column, value),
+            column => (self.fields[column].clone(), value),
+        });
+        Value::Object(named.collect())
     }
 }
 

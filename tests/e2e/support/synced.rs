@@ -68,19 +68,27 @@ impl World {
     }
 
     /// The records that differ between a synced table and the API, and what each side has. Columns that only one side has are
-    /// not compared, nor is a reference that the API clears, without dating it, when what it leads to is deleted.
+    /// not compared, nor are those that other records change.
     #[track_caller]
     pub fn differences(&self, session: &mut Session, object: &str, target: &str) -> Vec<String> {
+        let foreign = format!("{}.{}", self.api.schema, object.to_lowercase());
+        self.differences_from(session, object, &foreign, target)
+    }
+
+    /// The same where the foreign table is called otherwise.
+    #[track_caller]
+    pub fn differences_from(&self, session: &mut Session, object: &str, foreign: &str, target: &str) -> Vec<String> {
         let table = object.to_lowercase();
         session.run("SET client_min_messages = warning");
         session.run(&format!("CREATE SCHEMA IF NOT EXISTS truth; DROP TABLE IF EXISTS truth.{table}"));
         session.run("RESET client_min_messages");
-        copy::load(self, session, object, &table, "truth");
+        copy::load(self, session, object, foreign, &format!("truth.{table}"));
+        let loose = self.api.loose.join("', '");
         let shared = format!(
             "SELECT string_agg(format('%s.%I', side, t.attname), ', ' ORDER BY t.attnum) FROM pg_attribute t \
              JOIN pg_attribute u ON u.attname = t.attname AND u.attrelid = '{target}'::regclass AND u.attnum > 0 \
              CROSS JOIN (VALUES ('a'), ('b')) AS sides (side) \
-             WHERE t.attrelid = 'truth.{table}'::regclass AND t.attnum > 0 AND t.attname <> 'reports_to_id' GROUP BY side ORDER BY side"
+             WHERE t.attrelid = 'truth.{table}'::regclass AND t.attnum > 0 AND t.attname NOT IN ('{loose}') GROUP BY side ORDER BY side"
         );
         let lists = session.column(&shared);
         let (left, right) = (&lists[0], &lists[1]);
@@ -94,9 +102,15 @@ impl World {
     /// Waits until a synced table is what the API has.
     #[track_caller]
     pub fn await_equal(&self, session: &mut Session, object: &str, target: &str) {
+        self.await_no(session, |session| self.differences(session, object, target));
+    }
+
+    /// Waits until there are no differences.
+    #[track_caller]
+    pub fn await_no(&self, session: &mut Session, differences: impl Fn(&mut Session) -> Vec<String>) {
         let mut last = Vec::new();
         let done = wait_until(PATIENCE, || {
-            last = self.differences(session, object, target);
+            last = differences(session);
             last.is_empty()
         });
         assert!(done, "{last:#?}\n{:?}", session.rows("SELECT * FROM sequin.sync_status"));

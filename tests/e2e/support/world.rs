@@ -67,6 +67,12 @@ impl World {
         World::build_for(api, cluster, (api.usual)(config), turn, "").furnished()
     }
 
+    /// The same, while no other test runs.
+    pub fn of_alone_in(api: &'static Api, cluster: Arc<Cluster>, config: Config) -> World {
+        let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));
+        World::build_for(api, cluster, (api.usual)(config), turn, "").furnished()
+    }
+
     /// The same in a database that is made with these words of CREATE DATABASE.
     pub fn in_database(api: &'static Api, config: Config, words: &str) -> World {
         let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
