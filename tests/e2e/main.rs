@@ -32,6 +32,7 @@ mod snapshots;
 mod stats;
 mod support;
 mod syncing_airtable;
+mod syncing_alike;
 mod syncing_changes;
 mod syncing_fill;
 mod syncing_life;

@@ -36,67 +36,6 @@ fn is_poll(request: &Request) -> bool {
     request.path.contains("/queryAll") && request.path.contains("SystemModstamp")
 }
 
-/// Nothing that the worker did to this world's table has failed.
-#[track_caller]
-fn no_error(world: &World, session: &mut Session) {
-    assert_eq!(session.value("SELECT coalesce(last_error, 'none') FROM sequin.sync_status"), "none");
-    let log = world.cluster().log_text();
-    let of_world = format!("] {} ", world.name);
-    let errors: Vec<&str> = log
-        .lines()
-        .filter(|line| {
-            line.contains(&of_world)
-                && (line.contains("duplicate key") || line.contains("deadlock") || line.contains("PANIC"))
-        })
-        .collect();
-    assert!(errors.is_empty(), "{errors:#?}");
-}
-
-#[test]
-fn a_writer_held_between_its_request_and_its_commit_is_neither_doubled_nor_lost() {
-    let (world, mut session) = world("100 ms");
-    let mut writer = world.connect();
-    let (changed, deleted) = (world.sandbox.id("Contact", 1), world.sandbox.id("Contact", 2));
-    writer.run("BEGIN");
-    let created = writer.value("INSERT INTO crm.contact (last_name) VALUES ('Held') RETURNING id");
-    writer.run(&format!(
-        "UPDATE crm.contact SET title = 'Held' WHERE id = '{changed}'; DELETE FROM crm.contact WHERE id = '{deleted}'"
-    ));
-    let seen = format!(
-        "SELECT (SELECT count(*) FROM crm.contact WHERE id = '{created}') || coalesce((SELECT title FROM crm.contact WHERE id = '{changed}'), '') || (SELECT count(*) FROM crm.contact WHERE id = '{deleted}')"
-    );
-    let before = session.value(&seen);
-    world.sandbox.clear_requests();
-    for _ in 0..15 {
-        thread::sleep(Duration::from_millis(100));
-        assert_eq!(session.value(&seen), before, "what is not committed is not seen");
-    }
-    assert!(!world.requests().is_empty(), "the worker has looked meanwhile");
-    writer.run("COMMIT");
-    assert_eq!(session.value(&seen), "1Held0");
-    for _ in 0..10 {
-        thread::sleep(Duration::from_millis(100));
-        assert_eq!(session.value(&seen), "1Held0", "it stays");
-    }
-    world.await_equal(&mut session, "Contact", "crm.contact");
-    no_error(&world, &mut session);
-}
-
-#[test]
-fn a_writer_held_and_then_rolled_back_leaves_what_the_api_has() {
-    let (world, mut session) = world("100 ms");
-    let mut writer = world.connect();
-    writer.run(&format!(
-        "BEGIN; INSERT INTO crm.contact (last_name) VALUES ('Held'); DELETE FROM crm.contact WHERE id = '{}'",
-        world.sandbox.id("Contact", 2)
-    ));
-    thread::sleep(Duration::from_millis(700));
-    writer.run("ROLLBACK");
-    world.await_equal(&mut session, "Contact", "crm.contact");
-    assert_eq!(session.value("SELECT count(*) FROM crm.contact WHERE last_name = 'Held'"), "1");
-    no_error(&world, &mut session);
-}
-
 #[test]
 fn a_prepared_transaction_is_refused_or_kept_as_any_other() {
     let (world, mut session) = world("100 ms");
@@ -113,119 +52,7 @@ fn a_prepared_transaction_is_refused_or_kept_as_any_other() {
     }
     world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{id}'"), "Prepared");
     world.await_equal(&mut session, "Contact", "crm.contact");
-    no_error(&world, &mut session);
-}
-
-#[test]
-fn a_page_read_before_a_delete_and_kept_after_it_does_not_bring_the_record_back() {
-    let (world, mut session, proxy) = behind_proxy("100 ms");
-    let (victim, other) = (world.sandbox.id("Contact", 3), world.sandbox.id("Contact", 4));
-    let here = format!("SELECT count(*) FROM crm.contact WHERE id = '{victim}'");
-    for round in 0..3 {
-        // A change puts the record on the page.
-        world.upstream().update("Contact", &victim, json!({"Title": format!("Round {round}")}));
-        world.await_value(
-            &mut session,
-            &format!("SELECT title FROM crm.contact WHERE id = '{victim}'"),
-            &format!("Round {round}"),
-        );
-        proxy.clear_journal();
-        proxy.set(Schedule::nth(0, Action::Delay(Duration::from_millis(1200))).only(is_poll));
-        world.upstream().update("Contact", &other, json!({"Title": format!("Other {round}")}));
-        assert!(
-            crate::support::wait_until(Duration::from_secs(5), || proxy
-                .journal()
-                .iter()
-                .any(|entry| entry.action != Action::Pass && entry.status.is_some())),
-            "a poll is under way"
-        );
-        session.run(&format!("DELETE FROM crm.contact WHERE id = '{victim}'"));
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_millis(2000) {
-            assert_eq!(session.value(&here), "0", "round {round}");
-            thread::sleep(Duration::from_millis(10));
-        }
-        proxy.set(Schedule::pass());
-        world.await_value(
-            &mut session,
-            &format!("SELECT title FROM crm.contact WHERE id = '{other}'"),
-            &format!("Other {round}"),
-        );
-        world.sandbox.undelete(&victim);
-        world.await_value(&mut session, &here, "1");
-    }
-    world.await_equal(&mut session, "Contact", "crm.contact");
-    no_error(&world, &mut session);
-}
-
-#[test]
-fn a_page_read_before_an_update_or_an_insert_and_kept_after_it_undoes_neither() {
-    let (world, mut session, proxy) = behind_proxy("100 ms");
-    let id = world.sandbox.id("Contact", 3);
-    for round in 0..3 {
-        proxy.clear_journal();
-        world.upstream().update("Contact", &id, json!({"Title": "Older"}));
-        proxy.set(Schedule::nth(0, Action::Delay(Duration::from_millis(1000))).only(is_poll));
-        assert!(
-            crate::support::wait_until(Duration::from_secs(5), || proxy
-                .journal()
-                .iter()
-                .any(|entry| entry.action != Action::Pass && entry.status.is_some())),
-            "a poll is under way"
-        );
-        session.run(&format!("UPDATE crm.contact SET title = 'Newer {round}' WHERE id = '{id}'"));
-        let created = session.value("INSERT INTO crm.contact (last_name) VALUES ('Between') RETURNING id");
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_millis(1800) {
-            let seen = session.value(&format!("SELECT string_agg(coalesce(title, 'new'), ',' ORDER BY id) FROM crm.contact WHERE id IN ('{id}', '{created}')"));
-            assert_eq!(seen, format!("Newer {round},new"));
-            thread::sleep(Duration::from_millis(10));
-        }
-        proxy.set(Schedule::pass());
-    }
-    world.await_equal(&mut session, "Contact", "crm.contact");
-    no_error(&world, &mut session);
-}
-
-/// A sweep reads for long, and what it did not see may have been created since.
-#[test]
-fn a_sweep_that_began_before_an_insert_does_not_delete_it_and_one_before_a_delete_does_not_bring_it_back() {
-    let world = World::with_worker(config());
-    let proxy = Proxy::start(world.sandbox.url()).expect("the proxy starts");
-    let mut session = world.connect();
-    session.run(&format!("ALTER SERVER sf OPTIONS (SET base_url '{}', ADD page_size '200')", proxy.url()));
-    world.sandbox.set_instance_url(&proxy.url());
-    world.sandbox.set_page_size(Some(20));
-    world.sandbox.set_records("Contact", 60);
-    session.run(r#"CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '200 ms', options => '{"sweep_every": "1 second"}')"#);
-    world.await_current(&mut session, "crm.contact");
-    proxy.set(Schedule::new(
-        |request: &Request| {
-            if is_poll(request) { Action::Pass } else { Action::Delay(Duration::from_millis(150)) }
-        },
-    ));
-    let (mut made, mut dropped) = (Vec::new(), Vec::new());
-    for round in 0..20 {
-        made.push(session.value(&format!("INSERT INTO crm.contact (last_name) VALUES ('R{round}') RETURNING id")));
-        let victim = world.sandbox.id("Contact", round);
-        session.run(&format!("DELETE FROM crm.contact WHERE id = '{victim}'"));
-        dropped.push(victim);
-        let list = |ids: &[String]| ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
-        for _ in 0..4 {
-            assert_eq!(
-                session.value(&format!("SELECT count(*) FROM crm.contact WHERE id IN ({})", list(&made))),
-                made.len().to_string()
-            );
-            assert_eq!(
-                session.value(&format!("SELECT count(*) FROM crm.contact WHERE id IN ({})", list(&dropped))),
-                "0"
-            );
-            thread::sleep(Duration::from_millis(30));
-        }
-    }
-    proxy.set(Schedule::pass());
-    world.await_equal(&mut session, "Contact", "crm.contact");
-    no_error(&world, &mut session);
+    world.no_error(&mut session);
 }
 
 #[test]
@@ -257,7 +84,7 @@ fn a_transaction_that_stays_open_after_a_write_does_not_keep_changes_of_other_ro
     assert!(longest < Duration::from_millis(1500), "{longest:?}");
     writer.run("COMMIT");
     world.await_equal(&mut session, "Contact", "crm.contact");
-    no_error(&world, &mut session);
+    world.no_error(&mut session);
 }
 
 #[test]
@@ -284,7 +111,7 @@ fn rows_locked_for_update_hold_up_neither_other_rows_nor_writers_and_change_when
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     holder.run("COMMIT");
     world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{held}'"), "When free");
-    no_error(&world, &mut session);
+    world.no_error(&mut session);
 }
 
 #[test]
@@ -320,7 +147,7 @@ fn a_worker_has_its_turn_though_writers_never_pause() {
         assert!(waits.iter().all(|wait| *wait < Duration::from_secs(8)), "{waits:?}");
     });
     world.await_equal(&mut session, "Contact", "crm.contact");
-    no_error(&world, &mut session);
+    world.no_error(&mut session);
 }
 
 #[test]
@@ -337,7 +164,7 @@ fn a_refresh_in_a_transaction_that_has_written_waits_for_nobody() {
         session.run("SELECT sequin.refresh('crm.contact'); COMMIT");
     }
     world.await_equal(&mut session, "Contact", "crm.contact");
-    no_error(&world, &mut session);
+    world.no_error(&mut session);
 }
 
 #[test]
@@ -437,7 +264,7 @@ fn users_who_lock_rows_and_write_them_while_the_worker_merges_never_deadlock() {
         });
     });
     world.await_equal(&mut session, "Contact", "crm.contact");
-    no_error(&world, &mut session);
+    world.no_error(&mut session);
 }
 
 #[test]

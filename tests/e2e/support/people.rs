@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sandbox::{Config, LoggedRequest, Missing, Sandbox};
+use sandbox::{Action, Config, LoggedRequest, Missing, Sandbox};
 use serde_json::{Map, Value};
 
 use super::api::{AIRTABLE, Api, SALESFORCE};
@@ -31,6 +31,18 @@ pub struct Crowd {
     pub write: fn(&Sandbox) -> String,
     /// The ways in which the API tells that a record is gone.
     pub gone: &'static [fn(&Sandbox)],
+    /// The API refuses one record of a write, and says `not today`.
+    pub refusal: fn(at: usize) -> Action,
+    /// Options of a synced table that deletions reach soon.
+    pub deletions: &'static str,
+    /// Whether a request asks what has changed.
+    pub polls: fn(&proxy::Request) -> bool,
+    /// More changes than the API answers with, or takes, at once.
+    pub very_many: usize,
+}
+
+fn refusal(at: usize, status: u16, code: &str) -> Action {
+    Action::RefuseRecord { at, code: code.to_owned(), message: "not today".to_owned(), fields: Vec::new(), status }
 }
 
 pub static OF_SALESFORCE: Crowd = Crowd {
@@ -59,6 +71,11 @@ pub static OF_SALESFORCE: Crowd = Crowd {
         |sandbox| sandbox.set_switches(|switches| switches.gone_as_deleted = true),
         |sandbox| sandbox.set_switches(|switches| switches.gone_as_deleted = false),
     ],
+    refusal: |at| refusal(at, 400, "FIELD_CUSTOM_VALIDATION_EXCEPTION"),
+    // The API tells of them.
+    deletions: "{}",
+    polls: |request| request.path.contains("/queryAll") && request.path.contains("SystemModstamp"),
+    very_many: 5000,
 };
 
 pub static OF_AIRTABLE: Crowd = Crowd {
@@ -88,6 +105,10 @@ pub static OF_AIRTABLE: Crowd = Crowd {
         |sandbox| sandbox.set_airtable_switches(|switches| switches.missing_in_batch = Missing::NotFound),
         |sandbox| sandbox.set_airtable_switches(|switches| switches.missing_in_batch = Missing::Forbidden),
     ],
+    refusal: |at| refusal(at, 422, "INVALID_VALUE_FOR_COLUMN"),
+    deletions: r#"{"sweep_every": "1 second"}"#,
+    polls: |request| String::from_utf8_lossy(&request.body).contains("LAST_MODIFIED_TIME"),
+    very_many: 500,
 };
 
 impl Crowd {

@@ -116,6 +116,17 @@ impl World {
         assert!(done, "{last:#?}\n{:?}", session.rows("SELECT * FROM sequin.sync_status"));
     }
 
+    /// Asserts that nothing that the worker did to this world's table has failed.
+    #[track_caller]
+    pub fn no_error(&self, session: &mut Session) {
+        assert_eq!(session.value("SELECT coalesce(last_error, 'none') FROM sequin.sync_status"), "none");
+        let log = self.cluster().log_text();
+        let of_world = format!("] {} ", self.name);
+        let bad = |line: &&str| ["duplicate key", "deadlock", "PANIC"].iter().any(|word| line.contains(word));
+        let errors: Vec<&str> = log.lines().filter(|line| line.contains(&of_world)).filter(bad).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
+
     /// The process of the database's worker, if one runs.
     pub fn worker(&self) -> Option<i32> {
         let sql = format!(
