@@ -4,8 +4,8 @@
 //!
 //! SEQUIN_SYNC_MINUTES=30 makes it last so long, SEQUIN_SYNC_SEED=7 begins elsewhere.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,6 +36,8 @@ struct Play<'a> {
     fates: Mutex<HashMap<String, Fate>>,
     /// What went wrong that must not.
     wrong: Mutex<Vec<String>>,
+    /// What a record, deleted or not, was for a while and must not have been, unless somebody meddled.
+    odd: Mutex<HashMap<(String, bool), String>>,
     commits: AtomicU64,
     failures: AtomicU64,
     kills: AtomicU64,
@@ -71,6 +73,7 @@ fn whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end(crowd: &'st
         seed,
         fates: Mutex::default(),
         wrong: Mutex::default(),
+        odd: Mutex::default(),
         commits: AtomicU64::new(0),
         failures: AtomicU64::new(0),
         kills: AtomicU64::new(0),
@@ -86,6 +89,11 @@ fn whatever_fails_and_whoever_writes_the_table_is_the_api_in_the_end(crowd: &'st
         play.make_trouble();
     });
     play.settle();
+}
+
+/// Which of its writer's rounds a note is of.
+fn round(note: Option<&str>) -> u64 {
+    note.and_then(|note| note.split(' ').nth(1)?.parse().ok()).unwrap_or(0)
 }
 
 impl Play<'_> {
@@ -285,26 +293,34 @@ impl Play<'_> {
         self.fates.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// Sees to it that what is deleted does not come back.
+    /// Sees to it that what is deleted does not come back, and that what is written is neither away nor older for a while.
     fn watch(&self) {
         let mut session = self.connect();
-        let reported = AtomicBool::new(false);
         while self.on() {
-            let deleted: HashSet<String> = {
-                let fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
-                fates.iter().filter(|(_, fate)| **fate == Fate::Deleted).map(|(id, _)| id.clone()).collect()
-            };
-            match session.try_rows("SELECT id FROM crm.people") {
+            let before = self.fates.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match session.try_rows("SELECT id, note FROM crm.people") {
                 Ok(rows) => {
-                    let back: Vec<String> =
-                        rows.into_iter().flatten().flatten().filter(|id| deleted.contains(id)).collect();
-                    if !back.is_empty() && !reported.swap(true, Ordering::Relaxed) {
-                        self.wrong(format!("deleted, and here again: {back:?}"));
-                    }
+                    let cells = rows.into_iter().map(|mut row| (row[0].take().unwrap_or_default(), row[1].take()));
+                    self.look(&before, &cells.collect());
                 }
                 Err(_) => session = self.connect(),
             }
             thread::sleep(Duration::from_millis(15));
+        }
+    }
+
+    fn look(&self, before: &HashMap<String, Fate>, here: &HashMap<String, Option<String>>) {
+        let mut odd = self.odd.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, fate) in before {
+            let was = match (fate, here.get(id)) {
+                (Fate::Deleted, Some(_)) => "deleted, and here again".to_owned(),
+                (Fate::Note(note), None) => format!("{note}, and away"),
+                (Fate::Note(note), Some(now)) if round(now.as_deref()) < round(Some(note)) => {
+                    format!("{note}, and then {now:?}")
+                }
+                _ => continue,
+            };
+            odd.insert((id.clone(), *fate == Fate::Deleted), was);
         }
     }
 
@@ -379,6 +395,7 @@ impl Play<'_> {
         let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(wrong.is_empty(), "{wrong:#?}");
         let records = self.people.held();
+        let odd = self.odd.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, fate) in self.fates.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             match fate {
                 Fate::Note(note) => {
@@ -386,8 +403,10 @@ impl Play<'_> {
                     assert_eq!(held, Some(note), "a lost write of {id}");
                 }
                 Fate::Deleted => assert!(!records.contains_key(id), "{id} was deleted"),
-                Fate::Unknown => {}
+                Fate::Unknown => continue,
             }
+            let was = odd.get(&(id.clone(), *fate == Fate::Deleted));
+            assert_eq!(was, None, "what {id} was for a while");
         }
         let log = self.world.cluster().log_text();
         let bad: Vec<&str> = log
