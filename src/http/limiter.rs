@@ -26,8 +26,10 @@ const PROBES: usize = 32;
 const LEASE: Micros = 10_000_000;
 /// Polls stand back for users so long, and no longer: else they would never come.
 const COURTESY: Duration = Duration::from_secs(10);
-/// What a clock that was set back may leave in a bucket at most.
-const FARTHEST: Micros = 24 * 3_600_000_000;
+/// No rate is closed longer: then the API is asked again, whatever it said, and however the clock was set meanwhile.
+const FARTHEST: Micros = 3_600_000_000;
+/// How late a request that has not waited comes to a slot that is free again, at most.
+const LAG: Duration = Duration::from_millis(20);
 
 /// Microseconds since 1970: a time that all processes share.
 type Micros = u64;
@@ -177,25 +179,27 @@ impl Limiter {
     ///
     /// Errors: 53400 if the wait is or becomes longer than the patience.
     pub async fn turn(&self, host: &str, rates: &[Rate], polls: bool) -> Result<Turn<'_>> {
-        // The semaphore is never closed, so there is always a permit.
-        let permit = self.concurrent.acquire().await.ok();
         let buckets: Vec<_> = rates.iter().map(|rate| (rate, self.bucket(host, rate))).collect();
         let first = buckets.first().map(|(_, bucket)| *bucket);
-        let begun = now();
+        let mut waited = Duration::ZERO;
         loop {
+            // The semaphore is never closed, so there is always a permit. Who waits for a rate holds none: requests under
+            // other rates pass.
+            let permit = self.concurrent.acquire().await.ok();
             let time = now();
-            let waited = Duration::from_micros(time.saturating_sub(begun));
             let stands_back = polls && waited < COURTESY;
-            match take(&buckets, time, stands_back) {
+            let wait = match take(&buckets, time, stands_back) {
                 Ok(held) => return Ok(Turn { _held: held, first, _permit: permit }),
-                Err(wait) => {
-                    let left = Duration::from_micros(wait.until.saturating_sub(time).max(1_000));
-                    if waited + left > self.patience {
-                        return Err(used_up(&wait, self.patience));
-                    }
-                    tokio::time::sleep(left).await;
-                }
+                Err(wait) => wait,
+            };
+            drop(permit);
+            let left = Duration::from_micros(wait.until.saturating_sub(time).max(1_000));
+            if waited + left > self.patience {
+                return Err(used_up(&wait, self.patience));
             }
+            let left = left + lag(wait.rate.window, waited);
+            tokio::time::sleep(left).await;
+            waited += left;
         }
     }
 
@@ -204,6 +208,12 @@ impl Limiter {
         (host, &rate.of, rate.per_credential.then_some(self.credentials)).hash(&mut hasher);
         self.buckets.find(hasher.finish().max(1))
     }
+}
+
+/// Of all that wait for a slot, in whatever process, those who have waited longest are there first.
+fn lag(window: Duration, waited: Duration) -> Duration {
+    let windows = waited.as_secs_f64() / window.as_secs_f64().max(0.001);
+    LAG.min(window / 20).div_f64(1.0 + windows)
 }
 
 /// A slot of each bucket, or none of any.
@@ -432,6 +442,41 @@ mod tests {
             .collect();
         let distinct: std::collections::HashSet<_> = found.iter().collect();
         assert!(distinct.len() > BUCKETS * 9 / 10, "{}", distinct.len());
+    }
+
+    #[test]
+    fn who_has_waited_longer_comes_sooner_to_a_slot_and_nobody_much_too_late() {
+        for window in [0, 50, 1_000, 60_000].map(Duration::from_millis) {
+            let lags: Vec<_> = (0..8).map(|waits| lag(window, waits * window.max(LAG))).collect();
+            assert!(lags[0] <= LAG && lags[0] <= window / 20, "{lags:?}");
+            assert!(window.is_zero() || lags.is_sorted_by(|sooner, later| sooner > later), "{lags:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_for_a_rate_keeps_nobody_else_from_being_sent() {
+        let limiter = Limiter::new(1, Buckets::private(), 7, Duration::from_secs(60));
+        let rates = [rate(1, 60_000)];
+        drop(limiter.turn("host", &rates, false).await.unwrap());
+        let waits = limiter.turn("host", &rates, false);
+        let other = async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            limiter.turn("host", &[], false).await.is_ok()
+        };
+        tokio::select! {
+            _ = waits => panic!("it has to wait"),
+            sent = other => assert!(sent),
+        }
+    }
+
+    #[test]
+    fn no_rate_stays_closed_for_longer_than_an_hour_wherever_the_clock_is_set() {
+        let bucket = Buckets::private().find(1);
+        let (rate, now) = (rate(5, 1000), 1_000_000_000_000_000);
+        for (closed, free) in [(now + FARTHEST, false), (now + FARTHEST + 1, true), (u64::MAX, true)] {
+            bucket.closed_until().store(closed, Ordering::Release);
+            assert_eq!(take_one(&rate, bucket, now, false).is_ok(), free, "{closed}");
+        }
     }
 
     #[tokio::test]
