@@ -34,7 +34,17 @@ pub fn buckets() -> Result<Buckets> {
 fn map() -> io::Result<&'static [AtomicU64]> {
     let bytes = Buckets::WORDS * size_of::<AtomicU64>();
     let file = create(&data_file(NAME))?;
-    // Of one length for all, so that it never shrinks below what another process has mapped.
+    // Of one length for all, so that it never shrinks below what another process has mapped; and with room on the disk,
+    // which to lack later would end the process.
+    // SAFETY: an open file.
+    let allocate = || unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as libc::off_t) };
+    let mut failed = allocate();
+    while failed == libc::EINTR {
+        failed = allocate();
+    }
+    if failed != 0 {
+        return Err(io::Error::from_raw_os_error(failed));
+    }
     file.set_len(bytes as u64)?;
     // SAFETY: a new mapping of a file of this length, which stays as long as the process.
     let memory = unsafe {

@@ -1,5 +1,6 @@
 //! The rates that an API allows are kept by all sessions together, before the API complains; users go before workers.
 
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -124,6 +125,15 @@ fn a_wait_for_a_turn_is_cancelled_at_once() {
         session.fails_with("57014", "SELECT count(*) FROM ops.empty");
         assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
     }
+}
+
+/// Of a file with holes, a page for which the disk has no room ends the process that first writes to it.
+#[test]
+fn the_file_that_all_sessions_share_has_no_holes() {
+    let world = World::new(Config::new().records("Contact", 5));
+    assert_eq!(world.connect().number("SELECT count(*) FROM salesforce.contact"), 5);
+    let file = std::fs::metadata(world.cluster().data().join("sequin_fdw/rates.1")).expect("it is there");
+    assert!(file.blocks() * 512 >= file.len() && file.len() > 1 << 20, "{file:?}");
 }
 
 #[test]
