@@ -96,7 +96,9 @@ impl Courier {
         let rates = if request.host == Host::Api { self.connector.rates(request) } else { Vec::new() };
         let turn = self.limiter.turn(&origin(url), &rates, account.polls).await.map_err(Setback::lasting)?;
         account.charge_request().map_err(Setback::lasting)?;
-        self.tell(request, account, true);
+        if !self.tell(request, account, true) {
+            return Err(Setback::lasting(Error::new(Kind::Internal, "nobody waits for the answer any more")).into());
+        }
         let token = key.map(|key| &key.access);
         let response = self.client.exchange(request, url, token, account).await?;
         let response = Response { request: Some(label(request, url)), ..response };
@@ -122,11 +124,9 @@ impl Courier {
     }
 
     /// Keeps the account's word on what is in doubt. A request for a token may use up another one, but leaves no
-    /// record in doubt.
-    fn tell(&self, request: &Request, account: &Account, doubt: bool) {
-        if writes(request) {
-            account.set_doubt(doubt);
-        }
+    /// record in doubt. False if a write is not to be sent any more.
+    fn tell(&self, request: &Request, account: &Account, doubt: bool) -> bool {
+        !writes(request) || account.set_doubt(doubt)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Counters: what a scan, a statement and a server have cost.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::connector::contract::Usage;
@@ -77,6 +77,10 @@ impl Budget {
     }
 }
 
+/// What [`Account`] knows of a write.
+const IN_DOUBT: u8 = 1;
+const ENDED: u8 = 2;
+
 /// Who pays: every request is counted for the scan and for the server, and taken from the budget.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
@@ -87,7 +91,7 @@ pub struct Account {
     /// Of this statement.
     pub budget: Arc<Budget>,
     /// Whether the API may have acted on a write that is under way, or whose answer was lost.
-    doubt: Arc<AtomicBool>,
+    doubt: Arc<AtomicU8>,
     /// Whether nobody waits for the answers, so that others' requests go first.
     pub polls: bool,
 }
@@ -99,11 +103,21 @@ impl Account {
 
     /// Whether the API may have acted on a write whose answer nobody has seen yet.
     pub fn in_doubt(&self) -> bool {
-        self.doubt.load(Ordering::Acquire)
+        self.doubt.load(Ordering::Acquire) & IN_DOUBT != 0
     }
 
-    pub(super) fn set_doubt(&self, doubt: bool) {
-        self.doubt.store(doubt, Ordering::Release);
+    /// Nothing more is to be sent. Whether a write is in doubt, which stays so from now on.
+    pub fn end(&self) -> bool {
+        self.doubt.fetch_or(ENDED, Ordering::AcqRel) & IN_DOUBT != 0
+    }
+
+    /// False if it was ended before.
+    pub(super) fn set_doubt(&self, doubt: bool) -> bool {
+        let before = match doubt {
+            true => self.doubt.fetch_or(IN_DOUBT, Ordering::AcqRel),
+            false => self.doubt.fetch_and(!IN_DOUBT, Ordering::AcqRel),
+        };
+        before & ENDED == 0
     }
 
     /// Takes one request from the budget and counts it.
@@ -159,6 +173,18 @@ mod tests {
         assert_eq!(error.message(), "this statement may send at most 2 requests");
         assert!(error.hint_text().unwrap().contains("sequin_fdw.max_requests"));
         assert_eq!(account.meter.snapshot().requests, 2);
+    }
+
+    #[test]
+    fn what_is_ended_while_not_in_doubt_is_not_begun() {
+        let account = Account::default();
+        assert!(account.set_doubt(true) && account.in_doubt());
+        assert!(account.set_doubt(false) && !account.in_doubt());
+        assert!(!account.end());
+        assert!(!account.set_doubt(true), "it must not be sent");
+        let account = Account::default();
+        account.set_doubt(true);
+        assert!(account.end());
     }
 
     #[test]

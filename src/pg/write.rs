@@ -404,7 +404,7 @@ fn doubt(account: &Account, deed: &Deed, spell: impl Fn() -> Spelled) -> Option<
 
 impl<T> Drop for Flight<T> {
     fn drop(&mut self) {
-        if !self.landed && self.answers.account.in_doubt() {
+        if !self.landed && self.answers.account.end() {
             ledger::unknown(&self.deed, (self.spell)());
         }
     }
