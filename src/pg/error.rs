@@ -6,7 +6,7 @@
 //! <https://www.postgresql.org/docs/current/error-message-reporting.html>
 
 use std::cell::RefCell;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::AssertUnwindSafe;
 use std::ptr;
 
@@ -71,13 +71,13 @@ pub fn name_anew(text: &str, schema: &str, table: &str) {
 /// An error that was held up on its way.
 pub struct Caught {
     error: Box<CaughtError>,
-    context: Context,
+    origin: Option<Origin>,
 }
 
 impl Caught {
     /// Lets it go on.
     pub fn raise(self) -> ! {
-        link(self.context);
+        link(self.origin.as_ref().map(Origin::context).unwrap_or_default());
         self.error.rethrow()
     }
 }
@@ -86,57 +86,116 @@ impl Caught {
 /// is as good as aborted: the error has to be raised.
 pub fn hold_up<T>(work: impl FnOnce() -> T) -> Result<T, Box<Caught>> {
     // SAFETY: reads a global of the one thread that runs Postgres code.
-    let mut held = Held { memory: unsafe { pg_sys::CurTransactionContext }, context: Context::default() };
+    let mut held = Held { outer: unsafe { pg_sys::error_context_stack }, last: None };
     let mut callback = pg_sys::ErrorContextCallback {
         // What surrounds this adds its lines of CONTEXT when the error is raised again, not twice.
         previous: ptr::null_mut(),
-        callback: Some(copy_context),
+        callback: Some(copy_error),
         arg: (&raw mut held).cast(),
     };
     let done = PgTryBuilder::new(AssertUnwindSafe(|| {
         let _pushed = Stack::put(&raw mut callback);
         Ok(work())
     }))
-    .catch_others(|error| match &error {
-        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)
-            if !is_interrupt(report.sql_error_code() as c_int) =>
-        {
-            Err(Box::new(error))
-        }
-        _ => error.rethrow(),
-    })
+    .catch_others(|error| Err(Box::new(error)))
     .execute();
-    done.map_err(|error| Box::new(Caught { error, context: held.context }))
+    let error = match done {
+        Ok(done) => return Ok(done),
+        Err(error) => error,
+    };
+    let (passes, text) = match &*error {
+        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
+            (is_interrupt(report.sql_error_code() as c_int), report.message())
+        }
+        CaughtError::RustPanic { ereport, .. } => (true, ereport.message()),
+    };
+    let origin = held.last.filter(|origin| origin.message.to_string_lossy() == text);
+    let caught = Caught { error, origin };
+    if passes {
+        caught.raise();
+    }
+    // Whatever else the abort lets go of may wait as long as the error; these nobody can wait for.
+    // SAFETY: nothing that runs now holds one, and whoever did has been left.
+    unsafe { pg_sys::LWLockReleaseAll() };
+    Err(Box::new(caught))
 }
 
-/// What a report of pgrx's has no place for, and the memory to copy it to.
+/// The last error that was reported beneath [`hold_up`]. Most often somebody has caught it and went on.
 struct Held {
-    memory: pg_sys::MemoryContext,
-    context: Context,
+    /// The callbacks of what surrounds this.
+    outer: *mut pg_sys::ErrorContextCallback,
+    last: Option<Origin>,
+}
+
+/// What a report of pgrx's has no place for, and the message that tells which error it is of.
+struct Origin {
+    message: CString,
+    line: Option<CString>,
+    schema: Option<CString>,
+    table: Option<CString>,
+    column: Option<CString>,
+    datatype: Option<CString>,
+    constraint: Option<CString>,
+}
+
+impl Origin {
+    fn of(error: &pg_sys::ErrorData) -> Origin {
+        // SAFETY: Postgres's texts are null or end with NUL.
+        let copy = |text: *const c_char| (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_owned());
+        Origin {
+            message: copy(error.message).unwrap_or_default(),
+            line: copy(error.context),
+            schema: copy(error.schema_name),
+            table: copy(error.table_name),
+            column: copy(error.column_name),
+            datatype: copy(error.datatype_name),
+            constraint: copy(error.constraint_name),
+        }
+    }
+
+    /// In the current memory context.
+    fn context(&self) -> Context {
+        let keep = |text: &Option<CString>| {
+            // SAFETY: copies a text that ends with NUL.
+            text.as_ref().map_or(ptr::null(), |text| unsafe { pg_sys::pstrdup(text.as_ptr()) }.cast_const())
+        };
+        Context {
+            line: keep(&self.line),
+            schema: keep(&self.schema),
+            table: keep(&self.table),
+            column: keep(&self.column),
+            datatype: keep(&self.datatype),
+            constraint: keep(&self.constraint),
+        }
+    }
 }
 
 /// The last callback of a stack: all others have added to the error what they know.
 #[pg_guard]
-unsafe extern "C-unwind" fn copy_context(arg: *mut c_void) {
+unsafe extern "C-unwind" fn copy_error(arg: *mut c_void) {
     // SAFETY: `hold_up` points to its own variable.
     let Some(held) = (unsafe { arg.cast::<Held>().as_mut() }) else { return };
-    // SAFETY: something is being reported, and the memory outlives the statement.
-    let copy = unsafe { memory::within(held.memory, || pg_sys::CopyErrorData()) };
-    // SAFETY: fresh, and nobody else's.
-    let data = unsafe { &*copy };
-    // A mere notice.
-    if data.elevel < PgLogLevel::ERROR as c_int {
-        // SAFETY: not used any more.
-        return unsafe { pg_sys::FreeErrorData(copy) };
+    // A statement may come to any number of errors that somebody catches, and a copy cannot be freed as a whole but
+    // with its memory.
+    let is_error = memory::briefly(|| {
+        // SAFETY: something is being reported; the copy lasts as long as this memory.
+        let copy = unsafe { &*pg_sys::CopyErrorData() };
+        let is_error = copy.elevel >= PgLogLevel::ERROR as c_int;
+        if is_error {
+            held.last = Some(Origin::of(copy));
+        }
+        is_error
+    });
+    // A mere notice is not raised again: what surrounds this adds its lines now.
+    let mut next = if is_error { ptr::null_mut() } else { held.outer };
+    // SAFETY: null, or the callback of a function that is still running.
+    while let Some(outer) = unsafe { next.as_ref() } {
+        if let Some(callback) = outer.callback {
+            // SAFETY: a callback and its own argument, while something is being reported.
+            unsafe { callback(outer.arg) };
+        }
+        next = outer.previous;
     }
-    held.context = Context {
-        line: data.context,
-        schema: data.schema_name,
-        table: data.table_name,
-        column: data.column_name,
-        datatype: data.datatype_name,
-        constraint: data.constraint_name,
-    };
 }
 
 /// Whether an SQLSTATE is of the class "operator intervention": a cancel, a timeout, a shutdown.

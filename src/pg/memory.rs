@@ -118,6 +118,26 @@ pub unsafe fn within<T>(context: pg_sys::MemoryContext, work: impl FnOnce() -> T
     done
 }
 
+/// Runs `work` with a current memory context of its own, which is freed afterwards.
+pub fn briefly<T>(work: impl FnOnce() -> T) -> T {
+    const NAME: &CStr = c"sequin_fdw brief";
+    // SAFETY: a new context beneath the current one, which is deleted with it if `work` unwinds.
+    let context = unsafe {
+        pg_sys::AllocSetContextCreateInternal(
+            pg_sys::CurrentMemoryContext,
+            NAME.as_ptr(),
+            pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
+            pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
+            pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
+        )
+    };
+    // SAFETY: made just now.
+    let done = unsafe { within(context, work) };
+    // SAFETY: nothing of it is in use any more.
+    unsafe { pg_sys::MemoryContextDelete(context) };
+    done
+}
+
 /// A Rust value that is dropped when the memory context is reset or deleted.
 ///
 /// The pointer is valid until then. This is how executor state dies with its query: on success, on error

@@ -104,3 +104,41 @@ fn an_error_of_the_scan_that_brings_later_rows_keeps_its_names() {
     }
     assert_eq!(world.records("Contact").iter().filter(|record| record["FirstName"].is_some()).count(), 200);
 }
+
+#[test]
+fn errors_that_functions_of_the_plan_catch_take_no_memory_until_the_transaction_ends() {
+    let world = world();
+    world.as_superuser().run(
+        "CREATE FUNCTION kept() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS \
+         $$ SELECT total_bytes FROM pg_backend_memory_contexts WHERE name = 'TopTransactionContext' $$",
+    );
+    let mut session = world.connect();
+    session.run("CREATE FUNCTION caught(n int) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN 1 / (n - n); EXCEPTION WHEN division_by_zero THEN RETURN 'c' || n; END $$");
+    session.run("BEGIN");
+    assert_eq!(
+        session.count("INSERT INTO salesforce.contact (last_name) SELECT caught(n) FROM generate_series(1, 2000) AS n"),
+        2000
+    );
+    let kept = session.number("SELECT kept()");
+    assert!(kept <= 16 << 10, "{kept} bytes");
+    session.run("COMMIT");
+}
+
+#[test]
+fn notices_and_interrupts_of_later_rows_tell_their_whole_context() {
+    let world = World::alone(Config::new().records("Contact", 5));
+    let (mut session, notices) = world.connect_listening();
+    session.run("CREATE FUNCTION inner_one(n int) RETURNS text LANGUAGE plpgsql AS $$ BEGIN IF n % 200 = 50 THEN RAISE NOTICE 'row %', n; END IF; IF n = 550 THEN PERFORM pg_sleep(60); END IF; RETURN n; END $$");
+    session.run("CREATE FUNCTION outer_one(rows int) RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO salesforce.contact (last_name) SELECT inner_one(n) FROM generate_series(1, rows) AS n; END $$");
+    let told = |context: &Option<String>| {
+        let context = context.clone().unwrap_or_default();
+        ["PL/pgSQL function inner_one", "PL/pgSQL function outer_one"].map(|line| context.matches(line).count())
+    };
+    session.run("SELECT outer_one(500)");
+    let notices = notices.take(&mut session);
+    let contexts: Vec<_> = notices.iter().map(|notice| told(&notice.context)).collect();
+    assert_eq!(contexts, [[1, 1]; 3], "{notices:#?}");
+    session.run("SET statement_timeout = '500ms'");
+    let failure = session.fails_with("57014", "SELECT outer_one(600)");
+    assert_eq!(told(&failure.context), [1, 1], "{failure:#?}");
+}
