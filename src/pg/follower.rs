@@ -28,6 +28,9 @@ use crate::value::Value;
 const PIECE_ROWS: usize = 20_000;
 const PIECE_BYTES: usize = 8 << 20;
 
+/// So many records at most are asked for once more when users overtook a poll.
+const MOST_OVERTAKEN: usize = 1_000;
+
 /// How far each look at the changes goes back: what is committed a little later than it is dated is seen all the same.
 pub const LOOK_BACK: Duration = Duration::from_secs(10);
 
@@ -54,18 +57,22 @@ pub struct Follower {
     counting: u64,
     /// What stays wrong with the table, however this read ends.
     standing: Option<String>,
-    /// When the read began; of a filling that is gone on with, when it first did.
+    /// When the read began; of a filling that is gone on with, and of a poll that has asked once more, when it first did.
     began: i64,
-    sweep_began: i64,
+    first_began: i64,
     piece: Piece,
     /// Keys that a sweep of a filled table has seen.
     seen: HashSet<String>,
-    /// Whether those that it has not seen were asked for by their keys.
+    /// Where a poll goes on once all that it has found is kept.
+    position: Option<serde_json::Value>,
+    /// Keys of records that users wrote or deleted after they were read.
+    overtaken: HashSet<String>,
+    /// Whether what a sweep has not seen, or what was overtaken, was asked for by its keys.
     looked: bool,
     /// Whether nothing more comes.
     ended: bool,
-    /// Whether something was left alone that another look will find.
-    overtaken: bool,
+    /// Whether something was left alone that only another poll will find.
+    outlived: bool,
     /// Whether a filling has met records that were here already.
     collided: bool,
     /// How long the table's share of the quota makes the next poll wait.
@@ -99,7 +106,7 @@ impl Follower {
         let meter = Arc::new(Meter::default());
         // After whatever takes long, and before a request goes out.
         let began = now();
-        let sweep_began = state.sweep_began.filter(|_| !state.filled).unwrap_or(began);
+        let first_began = state.sweep_began.filter(|_| !state.filled).unwrap_or(began);
         let answers = remote.stream(vec![job], Arc::clone(&meter));
         Ok(Follower {
             synced,
@@ -110,12 +117,14 @@ impl Follower {
             counting: 0,
             standing: None,
             began,
-            sweep_began,
+            first_began,
             piece: Piece::default(),
             seen: HashSet::new(),
+            position: None,
+            overtaken: HashSet::new(),
             looked: false,
             ended: false,
-            overtaken: false,
+            outlived: false,
             collided: false,
             wait: Duration::ZERO,
         })
@@ -176,19 +185,26 @@ impl Follower {
         must_see_all(&self.synced)?;
         check_constraints_at_once()?;
         self.count_requests();
-        let fill = (!self.synced.state.filled).then_some(self.sweep_began);
+        let fill = (!self.synced.state.filled).then_some(self.first_began);
         let mut kept = self.piece.keep(&self.synced, self.began, fill, wait, &mut self.collided)?;
         if self.ended && !kept.held && self.task == Task::Sweep {
             if fill.is_none() {
                 self.seen.extend(std::mem::take(&mut self.piece).into_keys());
             }
             if !self.looks_for_unseen()? {
-                let unseen = merge::delete_unseen(&self.synced, self.sweep_began, &self.seen, wait)?;
+                let unseen = merge::delete_unseen(&self.synced, self.first_began, &self.seen, wait)?;
                 kept.changed += unseen.changed;
                 kept.held = unseen.held;
             }
         }
-        self.overtaken |= kept.overtaken;
+        self.outlived |= kept.outlived;
+        let overtaken = self.piece.take_overtaken();
+        if matches!(self.task, Task::Poll(_)) {
+            self.overtaken.extend(overtaken);
+            if self.ended && !kept.held {
+                self.look_again()?;
+            }
+        }
         if !kept.held {
             self.move_on(fill.is_some());
             let gone: Vec<&str> = self.piece.gone().collect();
@@ -210,20 +226,39 @@ impl Follower {
     /// once. Whether that is under way now.
     fn looks_for_unseen(&mut self) -> Result<bool> {
         let remote = Remote::open(self.synced.source.server, self.synced.owner)?;
-        let fields = &self.synced.followed.fields;
-        let key = fields.iter().find(|field| field.key).filter(|_| !self.looked && !remote.connector.stable_paging());
-        let Some(key) = key else { return Ok(false) };
-        let unseen = merge::unseen(&self.synced, self.sweep_began, &self.seen)?;
-        if unseen.is_empty() {
+        if self.looked || remote.connector.stable_paging() {
             return Ok(false);
         }
-        let list = Operand::Value(Value::List(unseen.into_iter().map(Value::text).collect()));
+        let unseen = merge::unseen(&self.synced, self.first_began, &self.seen)?;
+        if !unseen.is_empty() {
+            self.ask_for(&remote, unseen)?;
+        }
+        Ok(self.looked)
+    }
+
+    /// What users wrote while a poll read it, others may have changed since: it is asked for by its keys, once. Else
+    /// polls of a table that is written to all the time would never get further, and take ever longer.
+    fn look_again(&mut self) -> Result<()> {
+        if self.looked || self.outlived || self.overtaken.is_empty() || self.overtaken.len() > MOST_OVERTAKEN {
+            return Ok(());
+        }
+        let remote = Remote::open(self.synced.source.server, self.synced.owner)?;
+        let keys = std::mem::take(&mut self.overtaken);
+        self.began = now();
+        self.ask_for(&remote, keys)
+    }
+
+    /// Goes on with the records of these keys.
+    fn ask_for(&mut self, remote: &Remote, keys: impl IntoIterator<Item = String>) -> Result<()> {
+        let fields = &self.synced.followed.fields;
+        let Some(key) = fields.iter().find(|field| field.key) else { return Ok(()) };
+        let list = Operand::Value(Value::List(keys.into_iter().map(Value::text).collect()));
         let named = Predicate::In { field: key.clone(), list, negated: false };
         let read = BoundRead::new(&self.synced.followed.object, fields.clone(), named, serde_json::Value::Null);
         let jobs = remote.connector.read(&read).map_err(|error| self.synced.source.locate(error))?;
         self.answers = remote.stream(jobs.into_iter().map(all).collect(), Arc::clone(&self.meter));
         (self.looked, self.ended) = (true, false);
-        Ok(true)
+        Ok(())
     }
 
     /// Says that the transaction which has kept a piece is committed.
@@ -265,26 +300,29 @@ impl Follower {
         match self.task {
             Task::Sweep => {
                 if filling {
-                    state.sweep_began = Some(self.sweep_began);
+                    state.sweep_began = Some(self.first_began);
                     state.sweep_read += self.piece.rows() as u64;
                     state.sweep_position = self.piece.position.clone().or(state.sweep_position.take());
                 }
                 if self.ended {
-                    (state.filled, state.swept_at) = (true, Some(self.sweep_began));
+                    (state.filled, state.swept_at) = (true, Some(self.first_began));
                     state.columns = Some(self.synced.columns.clone());
                     (state.sweep_began, state.sweep_position) = (None, None);
                     // Changes are looked for from the beginning of the filling on, and are still to be seen.
                     if self.synced.followed.feed.is_none() || filling {
-                        state.current_at = Some(self.sweep_began);
+                        state.current_at = Some(self.first_began);
                     }
                 }
             }
-            // What was overtaken is asked for again.
-            Task::Poll(_) if self.overtaken => {}
             Task::Poll(_) => {
-                state.since = self.piece.position.clone().or(state.since.take());
-                if self.ended && state.filled {
-                    state.current_at = Some(self.began);
+                self.position = self.piece.position.clone().or(self.position.take());
+                // What was overtaken comes again, now or with the next poll.
+                let settled = self.overtaken.is_empty() && !self.outlived && (self.ended || !self.looked);
+                if settled {
+                    state.since = self.position.take().or(state.since.take());
+                }
+                if settled && self.ended && state.filled {
+                    state.current_at = Some(self.first_began);
                 }
             }
         }

@@ -56,6 +56,8 @@ pub struct Piece {
     indexed: usize,
     weight: usize,
     rows: usize,
+    /// The keys of records that were left alone since users wrote or deleted them after the piece was read.
+    overtaken: Vec<String>,
     /// Where to go on once this is kept.
     pub position: Option<serde_json::Value>,
 }
@@ -74,8 +76,8 @@ pub struct Kept {
     pub changed: u64,
     /// Whether rows were left alone since others hold them, or write to the table.
     pub held: bool,
-    /// Whether rows were left alone since they were written after the piece was read.
-    pub overtaken: bool,
+    /// Whether rows whose records were gone were left alone, since they were written after the piece was read.
+    pub outlived: bool,
 }
 
 impl Piece {
@@ -120,6 +122,11 @@ impl Piece {
         self.fates.into_keys()
     }
 
+    /// The keys of records that were left alone since users wrote or deleted them after the piece was read.
+    pub fn take_overtaken(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.overtaken)
+    }
+
     /// The keys of records that the API said are deleted.
     pub fn gone(&self) -> impl Iterator<Item = &str> {
         self.gone.iter().flatten().map(String::as_str)
@@ -140,7 +147,8 @@ impl Piece {
         collided: &mut bool,
     ) -> Result<Kept> {
         let alone = lock_alone(synced, wait);
-        let mut kept = Kept { held: !alone, overtaken: self.forget_deleted(synced, began)?, ..Kept::default() };
+        let mut kept = Kept { held: !alone, ..Kept::default() };
+        self.forget_deleted(synced, began)?;
         if fill.is_none() {
             self.keep_last_words();
         }
@@ -174,7 +182,10 @@ impl Piece {
                         Some(since) => &[began, moment_arg(since)],
                         None => &[began],
                     };
-                    kept.note(&spi.run_kept(&sized(&synced.names.update_changed(fill.is_some()), here), args)?);
+                    let done = spi.run_kept(&sized(&synced.names.update_changed(fill.is_some()), here), args)?;
+                    kept.note(&done);
+                    let later = done.text(0, 4).and_then(|json| serde_json::from_str::<Vec<String>>(&json).ok());
+                    self.overtaken.extend(later.unwrap_or_default());
                 }
                 kept.changed += inserted;
                 Ok(())
@@ -186,6 +197,7 @@ impl Piece {
             let done =
                 spi.run(&synced.names.delete_gone(), &[moment_arg(began), texts_arg(gone.iter().map(String::as_str))])?;
             kept.note(&done);
+            kept.outlived = done.count(0, 2) > 0;
         }
         Ok(kept)
     }
@@ -212,28 +224,33 @@ impl Piece {
         (self.fates, self.indexed) = (HashMap::new(), 0);
     }
 
-    /// Leaves out the records that users deleted after the piece was read. Whether there are any: one may be back at the
-    /// API by now. What was deleted at a time that is not here yet was so by another clock.
-    fn forget_deleted(&mut self, synced: &Synced, began: i64) -> Result<bool> {
+    /// Leaves out the records that users deleted after the piece was read: one may be back at the API by now. What was
+    /// deleted at a time that is not here yet was so by another clock.
+    fn forget_deleted(&mut self, synced: &Synced, began: i64) -> Result<()> {
         let _keeper = as_keeper()?;
         let spi = Spi::connect()?;
         let sql = "SELECT key FROM sequin.sync_deleted WHERE target = $1 AND at BETWEEN $2 AND clock_timestamp()";
         let deleted = spi.run_kept(sql, &[oid_arg(synced.target), moment_arg(began)])?;
         let deleted: HashSet<_> = (0..deleted.len()).filter_map(|row| deleted.text(row, 1)).collect();
-        let here = |pages: &[Page]| pages.iter().map(Page::rows).sum::<usize>();
-        let before = here(&self.pages);
         if !deleted.is_empty() {
-            self.retain(|key, _| !deleted.contains(key));
+            let mut overtaken = std::mem::take(&mut self.overtaken);
+            self.retain(|key, _| {
+                let late = deleted.contains(key);
+                if late {
+                    overtaken.push(key.to_owned());
+                }
+                !late
+            });
+            self.overtaken = overtaken;
         }
-        Ok(here(&self.pages) < before)
+        Ok(())
     }
 }
 
 impl Kept {
-    /// Reads how many rows were changed, had been written later, and are held.
+    /// Reads how many rows were changed, and are held.
     fn note(&mut self, done: &Rows) {
         self.changed += done.count(0, 1);
-        self.overtaken |= done.count(0, 2) > 0;
         self.held |= done.count(0, 3) > 0;
     }
 }

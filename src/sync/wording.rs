@@ -127,8 +127,8 @@ impl Names {
     }
 
     /// Rows that differ from the records at hand, which were read at `$1`, become as these have them, unless they were
-    /// written later or are held by others. Returns how many were changed, how many had been written later, and how many
-    /// are held. `touch`: those that are the same are marked as seen, if they were not since `$2`.
+    /// written later or are held by others. Returns how many were changed, how many had been written later, how many are
+    /// held, and the keys, as a JSON array, of those written later. `touch`: those that are the same are marked as seen, if they were not since `$2`.
     pub fn update_changed(&self, touch: bool) -> String {
         let (target, source, key) = (&self.target, &self.source, quote(&self.key));
         let (set, differ, later) = (self.set_from("p"), self.differ("t", "p"), later("t"));
@@ -146,7 +146,8 @@ impl Names {
              done AS (UPDATE {target} t SET {set}{SYNCED_AT} = $1 FROM page p, stale s \
              WHERE t.{key} = p.{key} AND s.key = p.{key} AND p.{key} IN (SELECT key FROM free) RETURNING s.differs) \
              SELECT (SELECT count(*) FROM done WHERE differs), (SELECT count(*) FROM stale WHERE differs AND later), \
-             (SELECT count(*) FROM stale WHERE NOT later AND key NOT IN (SELECT key FROM free))",
+             (SELECT count(*) FROM stale WHERE NOT later AND key NOT IN (SELECT key FROM free)), \
+             (SELECT jsonb_agg(key::text) FROM stale WHERE differs AND later)",
             self.list(""),
         )
     }
