@@ -37,6 +37,7 @@ on_each! {
     a_writer_held_and_then_rolled_back_leaves_what_the_api_has,
     a_page_read_before_a_delete_and_kept_after_it_does_not_bring_the_record_back,
     a_page_read_before_an_update_or_an_insert_and_kept_after_it_undoes_neither,
+    polls_of_a_table_that_is_written_to_during_each_of_them_get_on_all_the_same,
     a_sweep_that_began_before_an_insert_does_not_delete_it_and_one_before_a_delete_does_not_bring_it_back,
 }
 
@@ -480,6 +481,12 @@ fn behind_proxy(crowd: &'static Crowd, every: &str, options: &str) -> (People, S
 fn hold_a_poll(crowd: &'static Crowd, proxy: &Proxy, held: Duration) {
     proxy.clear_journal();
     proxy.set(Schedule::nth(0, proxy::Action::Delay(held)).only(crowd.polls));
+    await_held(proxy);
+}
+
+/// Waits until a request that is held has been answered.
+#[track_caller]
+fn await_held(proxy: &Proxy) {
     let answered = || proxy.journal().iter().any(|entry| entry.action != proxy::Action::Pass && entry.status.is_some());
     assert!(wait_until(Duration::from_secs(10), answered), "a poll is under way");
 }
@@ -528,6 +535,29 @@ fn a_page_read_before_an_update_or_an_insert_and_kept_after_it_undoes_neither(cr
         }
         proxy.set(Schedule::pass());
     }
+    people.await_equal(&mut session);
+    people.world.no_error(&mut session);
+}
+
+/// Or else each would ask for all that has changed since the first of them.
+fn polls_of_a_table_that_is_written_to_during_each_of_them_get_on_all_the_same(crowd: &'static Crowd) {
+    let (people, mut session, proxy) = behind_proxy(crowd, "100 ms", r#"{"sweep_every": null}"#);
+    let mut admin = people.world.as_superuser();
+    let id = people.id(3);
+    people.others().update(&id, json!({"note": "Older"}));
+    proxy.set(Schedule::always(proxy::Action::Delay(Duration::from_millis(500))).only(crowd.polls));
+    let mut reached = Vec::new();
+    for round in 0..12 {
+        proxy.clear_journal();
+        await_held(&proxy);
+        session.run(&format!("UPDATE crm.people SET note = 'Newer {round}' WHERE id = '{id}'"));
+        reached.push(admin.value("SELECT current_at FROM sequin.sync"));
+    }
+    // The first may have been under way when all this began.
+    reached.drain(..2);
+    reached.dedup();
+    assert!(reached.len() > 2, "{reached:?}");
+    proxy.set(Schedule::pass());
     people.await_equal(&mut session);
     people.world.no_error(&mut session);
 }
