@@ -331,6 +331,8 @@ impl Play<'_> {
         let mut turn = dice.below(7).unwrap_or(0);
         while self.on() {
             thread::sleep(Duration::from_millis(500 + dice.below(1500).unwrap_or(0) as u64));
+            // Nobody looks at them, and half an hour's would take all memory.
+            sandbox.clear_requests();
             // Each kind in turn, from some place on.
             turn = (turn + 1) % 9;
             let times = 1 + dice.below(3).unwrap_or(0);
