@@ -45,18 +45,22 @@ fn delete(sandbox: &Sandbox, id: &str) {
     upstream(sandbox, "DELETE", &format!("/{id}"), &Value::Null);
 }
 
-#[test]
-fn what_is_made_and_changed_arrives_with_the_next_poll_of_one_request() {
-    let (world, mut session) = following(Config::new(), "300 ms", r#"{"sweep_every": "1 hour"}"#);
+fn a_change_and_a_new_record_arrive(world: &World, session: &mut Session) {
     let id = session.value("SELECT min(_id) FROM crm.measurements");
     name(&world.sandbox, &id, "changed");
     let new = create(&world.sandbox, "new");
-    world.await_value(&mut session, &format!("SELECT name FROM crm.measurements WHERE _id = '{id}'"), "changed");
+    world.await_value(session, &format!("SELECT name FROM crm.measurements WHERE _id = '{id}'"), "changed");
     world.await_value(
-        &mut session,
+        session,
         &format!("SELECT coalesce(min(name), '') FROM crm.measurements WHERE _id = '{new}'"),
         "new",
     );
+}
+
+#[test]
+fn what_is_made_and_changed_arrives_with_the_next_poll_of_one_request() {
+    let (world, mut session) = following(Config::new(), "300 ms", r#"{"sweep_every": "1 hour"}"#);
+    a_change_and_a_new_record_arrive(&world, &mut session);
     world.sandbox.clear_requests();
     std::thread::sleep(Duration::from_secs(3));
     let requests = world.requests().len();
@@ -69,15 +73,7 @@ fn what_is_made_and_changed_arrives_with_the_next_poll_of_one_request() {
 fn an_api_that_does_not_know_when_records_changed_is_read_whole() {
     let config = Config::new().airtable(|switches| switches.last_modified_without_field = false);
     let (world, mut session) = following(config, "300 ms", r#"{"sweep_every": "1 hour"}"#);
-    let id = session.value("SELECT min(_id) FROM crm.measurements");
-    name(&world.sandbox, &id, "changed");
-    let new = create(&world.sandbox, "new");
-    world.await_value(&mut session, &format!("SELECT name FROM crm.measurements WHERE _id = '{id}'"), "changed");
-    world.await_value(
-        &mut session,
-        &format!("SELECT coalesce(min(name), '') FROM crm.measurements WHERE _id = '{new}'"),
-        "new",
-    );
+    a_change_and_a_new_record_arrive(&world, &mut session);
     assert_eq!(session.value("SELECT coalesce(last_error, 'none') FROM sequin.sync_status"), "none");
 }
 
