@@ -67,6 +67,8 @@ CREATE TABLE sync (
   source regclass NOT NULL,
   every interval NOT NULL,
   options jsonb NOT NULL,
+  -- Where the records are: the API's address, and the object.
+  origin jsonb NOT NULL,
   -- How the connector asks for changes; NULL if all is to be read and compared.
   feed jsonb,
   -- Up to where changes have been kept.
@@ -78,7 +80,7 @@ CREATE TABLE sync (
   sweep_position jsonb,
   sweep_read bigint NOT NULL DEFAULT 0,
   swept_at timestamptz,
-  -- What the last sweep compared: the places of a column in the foreign table and in the target.
+  -- What the last sweep compared: the places of a column in the foreign table and in the target, and its field.
   columns jsonb,
   -- About how many records there are.
   expected bigint,
@@ -145,7 +147,7 @@ CREATE VIEW sync_status WITH (security_barrier) AS
       THEN coalesce(nullif(pg_stat_get_live_tuples(s.target), 0), nullif(greatest(c.reltuples, 0)::bigint, 0), s.sweep_read)
       ELSE s.sweep_read END AS rows,
     CASE WHEN s.filled THEN 100
-      ELSE least(99, 100 * s.sweep_read / greatest(s.expected, s.sweep_read, 1))::integer END AS percent,
+      WHEN s.expected IS NOT NULL THEN least(99, 100 * s.sweep_read / greatest(s.expected, s.sweep_read, 1))::integer END AS percent,
     s.every, s.changed_at AS last_change, clock_timestamp() - s.current_at AS lag, s.requests,
     s.error AS last_error, nullif(concat_ws('; ', s.note, s.schema_note), '') AS note, s.next_try
   FROM sync s JOIN pg_class c ON c.oid = s.target

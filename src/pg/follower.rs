@@ -37,6 +37,9 @@ pub const LOOK_BACK: Duration = Duration::from_secs(10);
 /// How far a look goes back now and then, for what took others minutes to commit.
 pub const LONG_LOOK_BACK: Duration = Duration::from_secs(600);
 
+/// A moment long ago.
+const NEVER_SWEPT: i64 = 0;
+
 /// What a follower reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
@@ -50,6 +53,8 @@ pub enum Task {
 pub struct Follower {
     pub synced: Synced,
     task: Task,
+    /// Whether a list is the same whatever is written while it is read.
+    stable: bool,
     answers: Answers<Delta>,
     meter: Arc<Meter>,
     /// Requests that are in the table's count already, and those that are once the transaction is committed.
@@ -87,7 +92,7 @@ pub enum Progress {
     /// Somebody writes to the table, or holds rows of it: the same piece is to be kept a little later.
     Held(Kept),
     Done(Kept),
-    /// The table is not synced any more.
+    /// The table is not synced any more, or follows other records.
     Gone,
 }
 
@@ -107,10 +112,11 @@ impl Follower {
         // After whatever takes long, and before a request goes out.
         let began = now();
         let first_began = state.sweep_began.filter(|_| !state.filled).unwrap_or(began);
-        let answers = remote.stream(vec![job], Arc::clone(&meter));
+        let (stable, answers) = (connector.stable_paging(), remote.stream(vec![job], Arc::clone(&meter)));
         Ok(Follower {
             synced,
             task,
+            stable,
             answers,
             meter,
             counted: 0,
@@ -142,6 +148,12 @@ impl Follower {
     /// How long the table's share of the quota makes the next poll wait.
     pub fn wait(&self) -> Duration {
         self.wait
+    }
+
+    /// How soon after a sweep the next one is due; `None`: never.
+    pub fn next_sweep(&self) -> Option<Duration> {
+        let again = self.synced.state.swept_at == Some(NEVER_SWEPT);
+        self.synced.sweep_every.map(|every| if again { Duration::ZERO } else { every })
     }
 
     /// Takes in what has come, never waiting. Ready when there is a piece to keep.
@@ -179,7 +191,8 @@ impl Follower {
     ///
     /// Errors: Postgres's own, by constraints and triggers of the table.
     pub fn keep(&mut self, oldest: i64, wait: bool) -> Result<Progress> {
-        if !lock_relation(self.synced.target, pg_sys::RowExclusiveLock) || !self.synced.reload()? {
+        let here = lock_relation(self.synced.target, pg_sys::RowExclusiveLock) && self.synced.reload()?;
+        if !here || self.synced.has_moved()? {
             return Ok(Progress::Gone);
         }
         must_see_all(&self.synced)?;
@@ -225,13 +238,12 @@ impl Follower {
     /// Where what others write may hide a record from a sweep, those that it has not seen are asked for by their keys,
     /// once. Whether that is under way now.
     fn looks_for_unseen(&mut self) -> Result<bool> {
-        let remote = Remote::open(self.synced.source.server, self.synced.owner)?;
-        if self.looked || remote.connector.stable_paging() {
+        if self.looked || self.stable {
             return Ok(false);
         }
         let unseen = merge::unseen(&self.synced, self.first_began, &self.seen)?;
         if !unseen.is_empty() {
-            self.ask_for(&remote, unseen)?;
+            self.ask_for(unseen)?;
         }
         Ok(self.looked)
     }
@@ -242,14 +254,14 @@ impl Follower {
         if self.looked || self.outlived || self.overtaken.is_empty() || self.overtaken.len() > MOST_OVERTAKEN {
             return Ok(());
         }
-        let remote = Remote::open(self.synced.source.server, self.synced.owner)?;
         let keys = std::mem::take(&mut self.overtaken);
         self.began = now();
-        self.ask_for(&remote, keys)
+        self.ask_for(keys)
     }
 
     /// Goes on with the records of these keys.
-    fn ask_for(&mut self, remote: &Remote, keys: impl IntoIterator<Item = String>) -> Result<()> {
+    fn ask_for(&mut self, keys: impl IntoIterator<Item = String>) -> Result<()> {
+        let remote = Remote::open(self.synced.source.server, self.synced.owner)?;
         let fields = &self.synced.followed.fields;
         let Some(key) = fields.iter().find(|field| field.key) else { return Ok(()) };
         let list = Operand::Value(Value::List(keys.into_iter().map(Value::text).collect()));
@@ -305,7 +317,9 @@ impl Follower {
                     state.sweep_position = self.piece.position.clone().or(state.sweep_position.take());
                 }
                 if self.ended {
-                    (state.filled, state.swept_at) = (true, Some(self.first_began));
+                    // What was hidden from the list of a filling only another one shows.
+                    let swept_at = if filling && !self.stable { NEVER_SWEPT } else { self.first_began };
+                    (state.filled, state.swept_at) = (true, Some(swept_at));
                     state.columns = Some(self.synced.columns.clone());
                     (state.sweep_began, state.sweep_position) = (None, None);
                     // Changes are looked for from the beginning of the filling on, and are still to be seen.

@@ -1,4 +1,5 @@
-//! Looking at how an object that a synced table follows has changed, and changing the tables likewise.
+//! Looking at how an object that a synced table follows has changed, and changing the tables likewise; and beginning
+//! anew where it has become another object.
 
 use std::task::Poll;
 
@@ -37,6 +38,14 @@ impl SchemaWatch {
         }
     }
 
+    /// The same, waiting, open to interrupts.
+    pub fn collect_all(&mut self) -> Result<()> {
+        while let Some(object) = self.answers.receive().map_err(|error| self.synced.source.locate(error))? {
+            self.object = Some(object);
+        }
+        Ok(())
+    }
+
     /// Writes down what has changed, or, if the table's options say so, follows it. True if all is to be read anew.
     ///
     /// Errors: Postgres's own, where a view needs a column that is to go, say.
@@ -57,12 +66,17 @@ impl SchemaWatch {
             }
         }
         let note = if follow { None } else { drift.note() };
+        let moved = synced.follows_another();
+        if moved {
+            let remote = Remote::open(synced.source.server, synced.owner)?;
+            synced.begin_anew(remote.connector.feed(object))?;
+        }
         let _keeper = as_keeper()?;
         spi.run(
             "UPDATE sequin.sync SET schema_note = $2, requests = requests + 1, \
              swept_at = CASE WHEN $3::boolean THEN 'epoch' ELSE swept_at END WHERE target = $1",
             &[oid_arg(synced.target), text_arg(note.as_deref()), text_arg(Some(if follow { "t" } else { "f" }))],
         )?;
-        Ok(follow)
+        Ok(follow || moved)
     }
 }

@@ -8,6 +8,7 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, check_for_interrupts};
 
 use super::catalog::{self, Table};
 use super::follower::{Follower, LONG_LOOK_BACK, Progress, Task};
+use super::schema_watch::SchemaWatch;
 use super::session::Remote;
 use super::spi::{Spi, oid_arg, text_arg};
 use super::synced::{self, Lock, Synced, as_keeper};
@@ -85,13 +86,14 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
     let expected = counts.iter().flatten().map(|(_, count)| count.to_string()).next();
     let _keeper = as_keeper()?;
     spi.run(
-        "INSERT INTO sequin.sync (target, source, every, options, feed, expected) \
-         VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6::bigint)",
+        "INSERT INTO sequin.sync (target, source, every, options, origin, feed, expected) \
+         VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6::jsonb, $7::bigint)",
         &[
             oid_arg(target),
             oid_arg(source),
             interval,
             text_arg(Some(options)),
+            text_arg(Some(&synced::origin(&table)?.to_string())),
             text_arg(feed.map(|feed| serde_json::json!(feed).to_string()).as_deref()),
             text_arg(expected.as_deref()),
         ],
@@ -194,6 +196,12 @@ pub fn refresh(target: Oid) -> Result<u64> {
     let mut changed = 0;
     loop {
         let synced = read(target)?;
+        if synced.follows_another() {
+            let mut watch = SchemaWatch::start(synced)?;
+            watch.collect_all()?;
+            watch.finish()?;
+            continue;
+        }
         let (task, last) = match (&synced.followed.feed, &synced.state.since, synced.state.filled) {
             (Some(_), None, _) => (Task::Poll(Duration::ZERO), false),
             (feed, _, false) => (Task::Sweep, feed.is_none()),
@@ -203,8 +211,9 @@ pub fn refresh(target: Oid) -> Result<u64> {
             (Some(_), ..) => (Task::Poll(LONG_LOOK_BACK), true),
             (None, ..) => (Task::Sweep, true),
         };
-        changed += run(Follower::start(synced, task)?)?;
-        if last {
+        let (more, ended) = run(Follower::start(synced, task)?)?;
+        changed += more;
+        if last && ended {
             return Ok(changed);
         }
     }
@@ -225,7 +234,8 @@ fn read(target: Oid) -> Result<Synced> {
     })
 }
 
-fn run(mut follower: Follower) -> Result<u64> {
+/// How many rows have changed, and whether all was read: else the table follows other records by now.
+fn run(mut follower: Follower) -> Result<(u64, bool)> {
     let mut changed = 0;
     loop {
         follower.collect_all()?;
@@ -242,7 +252,8 @@ fn run(mut follower: Follower) -> Result<u64> {
                 wait::pause(&io, PAUSE);
                 check_for_interrupts!();
             }
-            Progress::Done(_) | Progress::Gone => return Ok(changed),
+            Progress::Done(_) => return Ok((changed, true)),
+            Progress::Gone => return Ok((changed, false)),
         }
     }
 }

@@ -37,8 +37,11 @@ pub struct Synced {
     pub followed: Followed,
     /// The places in the synced table of the key and the columns of `names`, and their types.
     pub places: Vec<(i16, Oid)>,
-    /// The same columns, by their places in the foreign table and in the synced one.
-    pub columns: Vec<(i16, i16)>,
+    /// The same columns, by their places in the foreign table and in the synced one, and their fields.
+    pub columns: Vec<(i16, i16, String)>,
+    /// Where the records are, now and when the table was begun.
+    pub origin: Json,
+    known_origin: Json,
     pub options: SyncOptions,
     pub every: Duration,
     /// Synced tables of the same server, this one among them: they share its quota.
@@ -58,7 +61,7 @@ pub struct State {
     pub sweep_read: u64,
     pub swept_at: Option<i64>,
     /// [`Synced::columns`] of the last sweep.
-    pub columns: Option<Vec<(i16, i16)>>,
+    pub columns: Option<Vec<(i16, i16, String)>>,
     pub expected: Option<u64>,
     pub current_at: Option<i64>,
     pub changed_at: Option<i64>,
@@ -312,7 +315,7 @@ pub const SWEEP_EVERY: &str = "CASE WHEN options ? 'sweep_every' THEN (options->
 /// Everything of a row. Moments come as they are.
 const READ: &str = "SELECT source::oid, extract(epoch FROM every), options, feed, since, filled, sweep_began, \
     sweep_position, sweep_read, swept_at, expected, current_at, changed_at, requests, tokens, tokens_at, failures, error, \
-    note, next_try, columns, (SELECT count(*) FROM sequin.sync o JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = o.source \
+    note, next_try, columns, origin, (SELECT count(*) FROM sequin.sync o JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = o.source \
       JOIN pg_catalog.pg_foreign_table own ON own.ftserver = f.ftserver WHERE own.ftrelid = sync.source)";
 
 const SAVE: &str = "UPDATE sequin.sync SET since = $2::jsonb, filled = $3, sweep_began = $4, sweep_position = $5::jsonb, \
@@ -348,15 +351,21 @@ impl Synced {
             let column = source.columns().iter().find(|column| column.name == *name);
             column.map(|column| source.object.fields[column.field].clone())
         };
-        let fields = shared.iter().filter_map(|column| field(&column.name)).collect();
+        let fields: Vec<_> = shared.iter().filter_map(|column| field(&column.name)).collect();
+        let columns = shared.iter().zip(&fields).map(|(column, field)| {
+            let (there, here) = column.places;
+            (there, here, field.name.clone())
+        });
         Ok(Some(Synced {
+            columns: columns.collect(),
+            origin: origin(&source)?,
+            known_origin: known.origin,
             target,
             owner: owner_of(target),
             names,
             followed: Followed { object: source.object.name.clone(), fields, feed: known.feed },
             source,
             places: shared.iter().map(|column| (column.places.1, column.ty)).collect(),
-            columns: shared.iter().map(|column| column.places).collect(),
             options: known.options,
             every: known.every,
             siblings: known.siblings,
@@ -380,11 +389,39 @@ impl Synced {
         self.state.save(self.target)
     }
 
+    /// Whether the foreign table shows other records than those that the table was begun with.
+    pub fn follows_another(&self) -> bool {
+        self.origin != self.known_origin
+    }
+
+    /// Lets the table be filled from where the records are now. What it has stays until that is done.
+    pub fn begin_anew(&self, feed: Option<Feed>) -> Result<()> {
+        let _keeper = as_keeper()?;
+        let sql = "UPDATE sequin.sync SET origin = $2::jsonb, feed = $3::jsonb, filled = false, expected = NULL, \
+             since = NULL, sweep_began = NULL, sweep_position = NULL, sweep_read = 0, swept_at = NULL WHERE target = $1";
+        let feed = feed.map(|feed| serde_json::json!(feed).to_string());
+        let args = [oid_arg(self.target), text_arg(Some(&self.origin.to_string())), text_arg(feed.as_deref())];
+        Spi::connect()?.run(sql, &args)?;
+        Ok(())
+    }
+
+    /// Whether it has come to do so since this was read, or is gone.
+    pub fn has_moved(&self) -> Result<bool> {
+        let source = self.source.oid;
+        Ok(!lock_relation(source, pg_sys::AccessShareLock) || origin(&Table::read(source)?)? != self.origin)
+    }
+
     /// Whether there are columns that no sweep has compared: rows that do not change at the API lack them.
     pub fn has_new_columns(&self) -> bool {
         let known = self.state.columns.as_deref().unwrap_or_default();
         self.state.filled && self.columns.iter().any(|column| !known.contains(column))
     }
+}
+
+/// Where the records of a foreign table are.
+pub fn origin(source: &Table) -> Result<Json> {
+    let server = catalog::server(source.server)?;
+    Ok(serde_json::json!({ "object": source.object.name, "api": server.base_url.or(server.login_url) }))
 }
 
 impl State {
@@ -447,6 +484,7 @@ struct Known {
     sweep_every: Option<Duration>,
     siblings: u64,
     feed: Option<Feed>,
+    origin: Json,
     state: State,
 }
 
@@ -488,8 +526,9 @@ impl Known {
                 next_try: moment(20),
                 columns: text(21).and_then(|columns| serde_json::from_str(&columns).ok()),
             },
-            siblings: rows.count(0, 22).max(1),
-            sweep_every: seconds(23).map(|seconds| Duration::from_secs_f64(seconds.clamp(1.0, 1e9))),
+            origin: json(22).unwrap_or_default(),
+            siblings: rows.count(0, 23).max(1),
+            sweep_every: seconds(24).map(|seconds| Duration::from_secs_f64(seconds.clamp(1.0, 1e9))),
         })
     }
 }

@@ -348,7 +348,12 @@ impl Followed {
         let target = self.listed.target;
         let may_sweep =
             self.sweep.is_none() && self.failing.as_ref().is_none_or(|failing| failing.next <= Instant::now());
+        let mut moved = false;
         let begun = transaction(|| match Synced::read(target)? {
+            Some(synced) if synced.follows_another() => {
+                moved = true;
+                Ok(None)
+            }
             Some(synced) if may_sweep && synced.has_new_columns() => Follower::start(synced, Task::Sweep).map(Some),
             Some(synced) => Follower::start(synced, task).map(Some),
             None => Ok(None),
@@ -371,8 +376,13 @@ impl Followed {
                     }
                 }
             }
-            // It is listed no more the next time.
-            Ok(None) => self.poll_at = Instant::now() + LOOK,
+            Ok(None) => {
+                // It is listed no more the next time, or is described first.
+                self.poll_at = Instant::now() + LOOK;
+                if moved {
+                    self.watch_at = Instant::now();
+                }
+            }
             Err(failure) => self.fail(&failure),
         }
     }
@@ -418,9 +428,8 @@ impl Followed {
                 self.listed.filled = state.filled;
                 self.listed.positioned = state.since.is_some();
                 if sweeps {
-                    let every = running.follower.synced.sweep_every;
                     let feed = self.listed.feed;
-                    self.sweep_at = every.filter(|_| feed).map(|every| time + every);
+                    self.sweep_at = running.follower.next_sweep().filter(|_| feed).map(|wait| time + wait);
                     // Without a feed a sweep is what a poll is.
                     let next = if feed { time } else { time + self.listed.every };
                     self.poll_at = next.max(time + running.follower.wait());

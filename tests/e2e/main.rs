@@ -36,6 +36,7 @@ mod syncing_alike;
 mod syncing_changes;
 mod syncing_fill;
 mod syncing_life;
+mod syncing_origin;
 mod syncing_races;
 mod syncing_random;
 mod syncing_start;

@@ -17,8 +17,8 @@ fn following(config: Config, every: &str, options: &str) -> (World, Session) {
         "SELECT sequin.start_sync('ops.measurements', 'crm.measurements', every => '{every}', options => '{options}')"
     ));
     world.await_current(&mut session, "crm.measurements");
-    // What changed during the filling has been asked for.
-    let looked = "SELECT current_at > swept_at FROM sequin.sync WHERE target = 'crm.measurements'::regclass";
+    // What changed during the filling has been asked for, and what was hidden from it.
+    let looked = "SELECT current_at > swept_at AND (swept_at > now() - interval '1 day' OR options->'sweep_every' = 'null') FROM sequin.sync WHERE target = 'crm.measurements'::regclass";
     world.await_true(&mut world.as_superuser(), looked);
     (world, session)
 }
@@ -122,6 +122,27 @@ fn a_record_that_a_moving_page_hides_from_a_sweep_is_asked_for_by_name_and_stays
     assert_eq!(session.number("SELECT sequin.refresh('crm.measurements')"), 7);
     let left = session.column("SELECT _id FROM crm.measurements");
     assert!(ids[7..].iter().all(|id| left.contains(id)) && left.len() == 243, "{}", left.len());
+}
+
+#[test]
+fn a_record_that_a_moving_page_hides_from_a_filling_comes_with_the_sweep_after_it() {
+    let config = Config::new().records("Measurements", 250);
+    let config = config.airtable(|switches| (switches.stable_pages, switches.arbitrary_order) = (false, false));
+    let world = World::of_in(&AIRTABLE, Cluster::preloaded(), config);
+    let mut session = world.connect();
+    let ids = session.column("SELECT _id FROM ops.measurements");
+    world.sandbox.set_latency(Duration::from_millis(400));
+    world.sandbox.clear_requests();
+    session.run("CREATE SCHEMA crm; SELECT sequin.start_sync('ops.measurements', 'crm.measurements', every => '1 hour', options => '{\"sweep_every\": \"1 hour\"}')");
+    // Once the first page is answered: the position, and two pages asked for.
+    assert!(wait_until(Duration::from_secs(10), || world.lists().len() >= 3));
+    for id in &ids[..7] {
+        delete(&world.sandbox, id);
+    }
+    world.sandbox.set_latency(Duration::ZERO);
+    world.await_value(&mut session, "SELECT count(*) FROM crm.measurements", "243");
+    let here = session.column("SELECT _id FROM crm.measurements");
+    assert!(ids[7..].iter().all(|id| here.contains(id)), "those that were hidden are here");
 }
 
 #[test]
