@@ -22,6 +22,7 @@ use crate::query::ask::BoundRead;
 use crate::query::delta::Delta;
 use crate::query::predicate::{Operand, Predicate};
 use crate::sync::pace::Allowance;
+use crate::sync::seen::Seen;
 use crate::value::Value;
 
 /// A piece is kept when it has so many records, or so many bytes.
@@ -66,8 +67,8 @@ pub struct Follower {
     began: i64,
     first_began: i64,
     piece: Piece,
-    /// Keys that a sweep of a filled table has seen.
-    seen: HashSet<String>,
+    /// What a sweep of a filled table has seen.
+    seen: Seen,
     /// Where a poll goes on once all that it has found is kept.
     position: Option<serde_json::Value>,
     /// Keys of records that users wrote or deleted after they were read.
@@ -125,7 +126,7 @@ impl Follower {
             began,
             first_began,
             piece: Piece::default(),
-            seen: HashSet::new(),
+            seen: Seen::default(),
             position: None,
             overtaken: HashSet::new(),
             looked: false,
@@ -202,7 +203,7 @@ impl Follower {
         let mut kept = self.piece.keep(&self.synced, self.began, fill, wait, &mut self.collided)?;
         if self.ended && !kept.held && self.task == Task::Sweep {
             if fill.is_none() {
-                self.seen.extend(std::mem::take(&mut self.piece).into_keys());
+                self.see_piece();
             }
             if !self.looks_for_unseen()? {
                 let unseen = merge::delete_unseen(&self.synced, self.first_began, &self.seen, wait)?;
@@ -296,14 +297,16 @@ impl Follower {
 
     /// Lets go of the piece, once the transaction that has kept it is committed.
     pub fn forget_piece(&mut self) {
-        if self.task == Task::Sweep {
-            let piece = std::mem::take(&mut self.piece);
-            if self.synced.state.filled {
-                self.seen.extend(piece.into_keys());
-            }
+        if self.task == Task::Sweep && self.synced.state.filled {
+            self.see_piece();
         } else {
             self.piece = Piece::default();
         }
+    }
+
+    /// Remembers which records the piece has, and lets go of it.
+    fn see_piece(&mut self) {
+        std::mem::take(&mut self.piece).into_keys().for_each(|key| self.seen.add(&key));
     }
 
     /// What is true of the table once the piece is in it.

@@ -18,6 +18,7 @@ use super::synced::{Lock, Synced, as_keeper, title};
 use crate::error::Result;
 use crate::query::delta::Delta;
 use crate::query::page::{Page, Weigh};
+use crate::sync::seen::Seen;
 
 thread_local! {
     /// The synced table that is being written to with what the API has already, and how deep in triggers that is.
@@ -256,16 +257,19 @@ impl Kept {
 }
 
 /// The keys of rows that a sweep, which began at a moment, has not seen.
-pub fn unseen(synced: &Synced, began: i64, seen: &HashSet<String>) -> Result<Vec<String>> {
+pub fn unseen(synced: &Synced, began: i64, seen: &Seen) -> Result<Vec<String>> {
     let _owner = ActingAs::role(synced.owner);
     let spi = Spi::connect()?;
-    let candidates = spi.run(&synced.names.unseen(), &[moment_arg(began)])?;
-    let keys = (0..candidates.len()).filter_map(|row| candidates.text(row, 1));
-    Ok(keys.filter(|key| !seen.contains(key)).collect())
+    let mut unseen = Vec::new();
+    spi.each(&synced.names.unseen(), &[moment_arg(began)], |rows| {
+        let keys = (0..rows.len()).filter_map(|row| rows.text(row, 1));
+        unseen.extend(keys.filter(|key| !seen.has(key)));
+    })?;
+    Ok(unseen)
 }
 
 /// Deletes them. Nothing is done if somebody writes to the table.
-pub fn delete_unseen(synced: &Synced, began: i64, seen: &HashSet<String>, wait: bool) -> Result<Kept> {
+pub fn delete_unseen(synced: &Synced, began: i64, seen: &Seen, wait: bool) -> Result<Kept> {
     let mut kept = Kept::default();
     if !lock_alone(synced, wait) {
         return Ok(Kept { held: true, ..kept });
