@@ -60,7 +60,8 @@ COMMENT ON FUNCTION call(name, text, text, jsonb) IS
 GRANT USAGE ON SCHEMA sequin TO PUBLIC;
 GRANT SELECT ON stats TO PUBLIC;
 
--- Synced tables. Both tables belong to the database, and so to its dumps; nobody but the extension reads and writes them.
+-- Synced tables. How each is followed belongs to the database, and so to its dumps, which whoever owns the database makes.
+-- Nobody but the extension writes it.
 
 CREATE TABLE sync (
   target regclass PRIMARY KEY,
@@ -80,8 +81,12 @@ CREATE TABLE sync (
   sweep_position jsonb,
   sweep_read bigint NOT NULL DEFAULT 0,
   swept_at timestamptz,
-  -- What the last sweep compared: the places of a column in the foreign table and in the target, and its field.
+  -- What all rows have been compared in: a column's places in the foreign table and in the target, its field, type, name.
   columns jsonb,
+  -- Which fields the object had when it was begun with.
+  fields jsonb,
+  -- Keys of records that the table refuses.
+  refused jsonb,
   -- About how many records there are.
   expected bigint,
   -- When the table was last as the API had it, and when something was last changed in it.
@@ -92,11 +97,16 @@ CREATE TABLE sync (
   tokens double precision,
   tokens_at timestamptz,
   failures integer NOT NULL DEFAULT 0,
+  next_try timestamptz
+);
+
+-- What is to be told of them: of rows and of the API, which is not for everybody.
+CREATE TABLE sync_told (
+  target regclass PRIMARY KEY,
   error text,
   note text,
   -- How the API's object differs from the foreign table.
-  schema_note text,
-  next_try timestamptz
+  schema_note text
 );
 
 -- Records that users deleted: what was read before must not bring them back.
@@ -105,7 +115,7 @@ CREATE TABLE sync_deleted (target regclass NOT NULL, key text NOT NULL, at times
 CREATE INDEX ON sync_deleted (target, at);
 
 SELECT pg_extension_config_dump('sync', '');
-SELECT pg_extension_config_dump('sync_deleted', '');
+GRANT SELECT ON sync TO PUBLIC;
 
 CREATE FUNCTION wake_worker() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'sequin_wake_worker';
@@ -124,33 +134,45 @@ COMMENT ON FUNCTION merging(regclass) IS
 
 CREATE FUNCTION start_sync(source regclass, target text, every interval DEFAULT '30 seconds', options jsonb DEFAULT '{}')
   RETURNS regclass
-  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_start_sync_wrapper';
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sequin_start_sync_wrapper';
 
 COMMENT ON FUNCTION start_sync(regclass, text, interval, jsonb) IS
   'Makes a local table that is kept equal to a foreign table, and whose writes go to the API first.';
 
 CREATE FUNCTION refresh(target regclass) RETURNS bigint
-  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_refresh_wrapper';
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sequin_refresh_wrapper';
 
 COMMENT ON FUNCTION refresh(regclass) IS 'Brings a synced table up to date now; returns the number of rows changed.';
 
 CREATE FUNCTION stop_sync(target regclass) RETURNS void
-  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_stop_sync_wrapper';
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sequin_stop_sync_wrapper';
 
 COMMENT ON FUNCTION stop_sync(regclass) IS 'Ends the syncing of a table, and keeps it as an ordinary one.';
 
 -- Functions of whoever asks see no rows but their own.
 CREATE VIEW sync_status WITH (security_barrier) AS
   SELECT s.target, s.source,
-    CASE WHEN s.error IS NOT NULL THEN 'failing' WHEN s.filled THEN 'current' ELSE 'filling' END AS state,
+    CASE WHEN t.error IS NOT NULL THEN 'failing' WHEN s.filled THEN 'current' ELSE 'filling' END AS state,
     CASE WHEN s.filled
       THEN coalesce(nullif(pg_stat_get_live_tuples(s.target), 0), nullif(greatest(c.reltuples, 0)::bigint, 0), s.sweep_read)
       ELSE s.sweep_read END AS rows,
     CASE WHEN s.filled THEN 100
       WHEN s.expected IS NOT NULL THEN least(99, 100 * s.sweep_read / greatest(s.expected, s.sweep_read, 1))::integer END AS percent,
     s.every, s.changed_at AS last_change, clock_timestamp() - s.current_at AS lag, s.requests,
-    s.error AS last_error, nullif(concat_ws('; ', s.note, s.schema_note), '') AS note, s.next_try
-  FROM sync s JOIN pg_class c ON c.oid = s.target
+    t.error AS last_error,
+    nullif(concat_ws('; ', t.note, t.schema_note,
+      'not synced any more: ' || (
+        SELECT string_agg(e->>4, ', ') FROM jsonb_array_elements(s.columns) e
+        WHERE NOT EXISTS (
+          SELECT FROM pg_attribute l JOIN pg_attribute f ON f.attname = l.attname
+          WHERE l.attrelid = s.target AND f.attrelid = s.source AND l.attname = e->>4
+            AND NOT l.attisdropped AND NOT f.attisdropped)),
+      CASE WHEN (
+        SELECT count(*) FROM pg_trigger g
+        WHERE g.tgrelid = s.target AND g.tgfoid = 'write_through'::regproc AND g.tgenabled IN ('O', 'A')) < 5
+      THEN 'triggers of sequin_fdw are dropped or disabled, so that not all that is written here is sent' END
+    ), '') AS note, s.next_try
+  FROM sync s JOIN pg_class c ON c.oid = s.target LEFT JOIN sync_told t ON t.target = s.target
   WHERE pg_has_role(c.relowner, 'MEMBER');
 
 COMMENT ON VIEW sync_status IS 'The synced tables of the roles that one is a member of.';

@@ -102,7 +102,8 @@ impl Machine for Changes {
         if matches!(step, Step::Done) {
             self.ended = true;
             // A record that is dated in the future says nothing of what happens until then.
-            let position = self.now.or(self.seen).map(|since| json!(Since { since }));
+            // Without a clock and without a record, all is still to come.
+            let position = self.now.or(self.seen).or(self.silent.then_some(0)).map(|since| json!(Since { since }));
             return Ok(Step::Yield(Delta { position, ..Delta::default() }));
         }
         Ok(step.map(|page| self.read(page)))

@@ -103,7 +103,8 @@ impl Failure {
     }
 }
 
-fn described(message: &str, detail: Option<&str>, hint: Option<&str>) -> String {
+/// An error in a text.
+pub fn described(message: &str, detail: Option<&str>, hint: Option<&str>) -> String {
     let detail = detail.map(|detail| format!("\nDETAIL: {detail}")).unwrap_or_default();
     let hint = hint.map(|hint| format!("\nHINT: {hint}")).unwrap_or_default();
     format!("{message}{detail}{hint}")

@@ -3,7 +3,7 @@
 //! A follower reads either all records, piece by piece, or what has changed. The worker has many of them under way at
 //! once, `sequin.refresh` runs one after the other.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use pgrx::pg_sys;
 
 use super::catalog::relation_name;
-use super::merge::{self, Kept, Piece};
+use super::merge::{self, Kept, Piece, Refused};
 use super::session::{Answers, Remote};
 use super::spi::Spi;
 use super::synced::{Synced, lock_relation, now};
@@ -73,8 +73,12 @@ pub struct Follower {
     position: Option<serde_json::Value>,
     /// Keys of records that users wrote or deleted after they were read.
     overtaken: HashSet<String>,
-    /// Whether what a sweep has not seen, or what was overtaken, was asked for by its keys.
+    /// Whether what a sweep has not seen, or what was overtaken or refused, was asked for by its keys.
     looked: bool,
+    /// Of these, those that the table refused before and the API has not told of.
+    missing: BTreeSet<String>,
+    /// What the table has refused of this read.
+    refused: Refused,
     /// Whether nothing more comes.
     ended: bool,
     /// Whether something was left alone that only another poll will find.
@@ -130,6 +134,8 @@ impl Follower {
             position: None,
             overtaken: HashSet::new(),
             looked: false,
+            missing: BTreeSet::new(),
+            refused: Refused::new(),
             ended: false,
             outlived: false,
             collided: false,
@@ -164,7 +170,7 @@ impl Follower {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => self.ended = true,
                 Poll::Ready(Some(delta)) => match delta {
-                    Ok(delta) => self.piece.add(delta),
+                    Ok(delta) => self.take_in(delta),
                     Err(error) => return Poll::Ready(Err(self.synced.source.locate(error))),
                 },
             }
@@ -177,10 +183,19 @@ impl Follower {
         while !self.full() {
             match self.answers.receive().map_err(|error| self.synced.source.locate(error))? {
                 None => self.ended = true,
-                Some(delta) => self.piece.add(delta),
+                Some(delta) => self.take_in(delta),
             }
         }
         Ok(())
+    }
+
+    fn take_in(&mut self, delta: Delta) {
+        if !self.missing.is_empty() {
+            for row in 0..delta.records.rows() {
+                self.missing.remove(&delta.records.value(row, 0).to_input());
+            }
+        }
+        self.piece.add(delta);
     }
 
     fn full(&self) -> bool {
@@ -190,28 +205,32 @@ impl Follower {
     /// Keeps the piece and writes down how far the table is, within the caller's transaction. `oldest`: when the oldest
     /// read of the table that is under way began. `wait`: for those who write to the table.
     ///
-    /// Errors: Postgres's own, by constraints and triggers of the table.
+    /// Errors: as [`Piece::keep`].
     pub fn keep(&mut self, oldest: i64, wait: bool) -> Result<Progress> {
-        let here = lock_relation(self.synced.target, pg_sys::RowExclusiveLock) && self.synced.reload()?;
-        if !here || self.synced.has_moved()? {
+        if !lock_relation(self.synced.target, pg_sys::RowExclusiveLock) || !self.synced.renew()? {
             return Ok(Progress::Gone);
         }
         must_see_all(&self.synced)?;
         check_constraints_at_once()?;
         self.count_requests();
         let fill = (!self.synced.state.filled).then_some(self.first_began);
+        if self.ended && self.looked && !self.missing.is_empty() && matches!(self.task, Task::Poll(_)) {
+            self.piece.add_gone(std::mem::take(&mut self.missing));
+        }
         let mut kept = self.piece.keep(&self.synced, self.began, fill, wait, &mut self.collided)?;
         if self.ended && !kept.held && self.task == Task::Sweep {
             if fill.is_none() {
                 self.see_piece();
             }
             if !self.looks_for_unseen()? {
-                let unseen = merge::delete_unseen(&self.synced, self.first_began, &self.seen, wait)?;
+                let unseen = merge::delete_unseen(&self.synced, self.first_began, &self.seen, wait, &mut self.refused)?;
                 kept.changed += unseen.changed;
                 kept.held = unseen.held;
             }
         }
         self.outlived |= kept.outlived;
+        self.refused.append(&mut self.piece.take_refused());
+        self.synced.state.refused.extend(self.refused.keys().cloned());
         let overtaken = self.piece.take_overtaken();
         if matches!(self.task, Task::Poll(_)) {
             self.overtaken.extend(overtaken);
@@ -250,12 +269,22 @@ impl Follower {
     }
 
     /// What users wrote while a poll read it, others may have changed since: it is asked for by its keys, once. Else
-    /// polls of a table that is written to all the time would never get further, and take ever longer.
+    /// polls of a table that is written to all the time would never get further, and take ever longer. So is what the
+    /// table refused earlier: it may have changed, or gone, or what stood in its way has.
     fn look_again(&mut self) -> Result<()> {
-        if self.looked || self.outlived || self.overtaken.is_empty() || self.overtaken.len() > MOST_OVERTAKEN {
+        if self.looked {
             return Ok(());
         }
-        let keys = std::mem::take(&mut self.overtaken);
+        let mut keys = HashSet::new();
+        if !self.outlived && self.overtaken.len() <= MOST_OVERTAKEN {
+            keys = std::mem::take(&mut self.overtaken);
+        }
+        let refused = self.synced.state.refused.iter().filter(|key| !self.refused.contains_key(*key));
+        self.missing = refused.cloned().collect();
+        keys.extend(self.missing.iter().cloned());
+        if keys.is_empty() {
+            return Ok(());
+        }
         self.began = now();
         self.ask_for(keys)
     }
@@ -315,6 +344,12 @@ impl Follower {
         match self.task {
             Task::Sweep => {
                 if filling {
+                    // Earlier pieces lack columns that were not there yet, or were not the same.
+                    let mut columns = self.synced.columns.clone();
+                    if let Some(known) = state.columns.as_ref().filter(|_| state.sweep_began.is_some()) {
+                        columns.retain(|column| known.contains(column));
+                    }
+                    state.columns = Some(columns);
                     state.sweep_began = Some(self.first_began);
                     state.sweep_read += self.piece.rows() as u64;
                     state.sweep_position = self.piece.position.clone().or(state.sweep_position.take());
@@ -323,7 +358,10 @@ impl Follower {
                     // What was hidden from the list of a filling only another one shows.
                     let swept_at = if filling && !self.stable { NEVER_SWEPT } else { self.first_began };
                     (state.filled, state.swept_at) = (true, Some(swept_at));
-                    state.columns = Some(self.synced.columns.clone());
+                    if !filling {
+                        state.columns = Some(self.synced.columns.clone());
+                        state.refused = self.refused.keys().cloned().collect();
+                    }
                     (state.sweep_began, state.sweep_position) = (None, None);
                     // Changes are looked for from the beginning of the filling on, and are still to be seen.
                     if self.synced.followed.feed.is_none() || filling {
@@ -341,10 +379,15 @@ impl Follower {
                 if settled && self.ended && state.filled {
                     state.current_at = Some(self.first_began);
                 }
+                // All that were refused before have been asked for.
+                if self.ended {
+                    state.refused = self.refused.keys().cloned().collect();
+                }
             }
         }
         if self.ended {
-            (state.failures, state.error, state.next_try) = (0, self.standing.clone(), None);
+            let error = trouble(&self.refused).or_else(|| self.standing.clone());
+            (state.failures, state.error, state.next_try) = (0, error, None);
         }
     }
 
@@ -371,6 +414,15 @@ impl Follower {
         });
         (state.tokens, state.tokens_at) = (Some(allowance.tokens()), Some(now()));
     }
+}
+
+/// What is wrong while a table refuses records; nothing if it does not.
+fn trouble(refused: &Refused) -> Option<String> {
+    let (key, reason) = refused.first_key_value()?;
+    Some(match refused.len() - 1 {
+        0 => format!("the table refuses record {key}, and is as the API has it else: {reason}"),
+        more => format!("the table refuses record {key} and {more} more, and is as the API has it else: {reason}"),
+    })
 }
 
 /// Refuses a table of which its owner may not see all rows: what is hidden would stay as it is for ever.

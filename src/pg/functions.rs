@@ -11,7 +11,7 @@ use super::call::call;
 use super::error::or_raise;
 use super::upsert::upsert;
 use super::{catalog, datum, handler, ledger, memory, merge, session, spi, sync};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::options::{Place, validate};
 use crate::value::Value;
 
@@ -151,20 +151,34 @@ fn sequin_merging(target: pg_sys::Oid) -> bool {
 
 /// See [`super::sync`].
 #[pg_extern]
-fn sequin_start_sync(source: pg_sys::Oid, target: &str, every: AnyElement, options: AnyElement) -> pg_sys::Oid {
+fn sequin_start_sync(
+    source: Option<pg_sys::Oid>,
+    target: Option<&str>,
+    every: Option<AnyElement>,
+    options: Option<AnyElement>,
+) -> pg_sys::Oid {
+    let (Some(source), Some(target), Some(every), Some(options)) = (source, target, every, options) else {
+        return or_raise(Err(Error::new(Kind::Required, "no argument of sequin.start_sync() may be NULL")));
+    };
     or_raise(sync::start(source, target, every.datum(), &json(&options)))
 }
 
 /// See [`super::sync`].
 #[pg_extern]
-fn sequin_refresh(target: pg_sys::Oid) -> i64 {
-    i64::try_from(or_raise(sync::refresh(target))).unwrap_or(i64::MAX)
+fn sequin_refresh(target: Option<pg_sys::Oid>) -> i64 {
+    let changed = named(target, "refresh").and_then(sync::refresh);
+    i64::try_from(or_raise(changed)).unwrap_or(i64::MAX)
 }
 
 /// See [`super::sync`].
 #[pg_extern]
-fn sequin_stop_sync(target: pg_sys::Oid) {
-    or_raise(sync::stop(target));
+fn sequin_stop_sync(target: Option<pg_sys::Oid>) {
+    or_raise(named(target, "stop_sync").and_then(sync::stop));
+}
+
+/// A table that must be named.
+fn named(target: Option<pg_sys::Oid>, function: &str) -> Result<pg_sys::Oid> {
+    target.ok_or_else(|| Error::new(Kind::Required, format!("the table of sequin.{function}() may not be NULL")))
 }
 
 /// The text of an argument that the SQL declaration says is jsonb.

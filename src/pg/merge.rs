@@ -4,21 +4,28 @@
 //! deleted since, are left alone. And it waits for nobody: rows that others hold are left for another time.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
-use std::panic::AssertUnwindSafe;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Oid};
-use pgrx::{PgRelation, PgSqlErrorCode, PgTryBuilder};
+use pgrx::{PgRelation, PgSqlErrorCode};
 
+use super::background::described;
 use super::role::ActingAs;
 use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg, texts_arg, trigger_depth};
+use super::subtransaction::attempt;
 use super::supply::{self, Supply};
 use super::synced::{Lock, Synced, as_keeper, title};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::query::delta::Delta;
-use crate::query::page::{Page, Weigh};
+use crate::query::page::{Page, Record, Weigh};
 use crate::sync::seen::Seen;
+
+/// So many records at most may be refused by the table while the others are kept.
+const MOST_REFUSED: usize = 100;
+
+/// Why the table refuses records, by their keys.
+pub type Refused = BTreeMap<String, String>;
 
 thread_local! {
     /// The synced table that is being written to with what the API has already, and how deep in triggers that is.
@@ -59,6 +66,8 @@ pub struct Piece {
     rows: usize,
     /// The keys of records that were left alone since users wrote or deleted them after the piece was read.
     overtaken: Vec<String>,
+    /// Records that constraints or triggers of the table refused.
+    refused: Refused,
     /// Where to go on once this is kept.
     pub position: Option<serde_json::Value>,
 }
@@ -128,17 +137,31 @@ impl Piece {
         std::mem::take(&mut self.overtaken)
     }
 
+    /// Takes in that records are gone.
+    pub fn add_gone(&mut self, keys: impl IntoIterator<Item = String>) {
+        self.add(Delta { gone: keys.into_iter().collect(), ..Delta::default() });
+    }
+
+    /// The records that constraints or triggers of the table refused.
+    pub fn take_refused(&mut self) -> Refused {
+        std::mem::take(&mut self.refused)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
     /// The keys of records that the API said are deleted.
     pub fn gone(&self) -> impl Iterator<Item = &str> {
         self.gone.iter().flatten().map(String::as_str)
     }
 
-    /// Puts the piece, which was read from the moment `began` on, into the table, within the caller's transaction.
-    /// `fill`: rows that are the same are marked as seen since that moment. `wait`: for those who write to the table;
-    /// else only rows that are here are updated while somebody does. `collided`: whether records of the same filling were
-    /// here already.
+    /// Puts the piece, which was read from the moment `began` on, into the table, within the caller's transaction. What
+    /// constraints and triggers of the table refuse is left out. `fill`: rows that are the same are marked as seen since
+    /// that moment. `wait`: for those who write to the table; else only rows that are here are updated while somebody
+    /// does. `collided`: whether records of the same filling were here already.
     ///
-    /// Errors: Postgres's own, by constraints and triggers of the table.
+    /// Errors: 23514's kind if the table refuses too many records, and Postgres's own where not a record is what is wrong.
     pub fn keep(
         &mut self,
         synced: &Synced,
@@ -147,7 +170,7 @@ impl Piece {
         wait: bool,
         collided: &mut bool,
     ) -> Result<Kept> {
-        let alone = lock_alone(synced, wait);
+        let alone = self.is_empty() || lock_alone(synced, wait);
         let mut kept = Kept { held: !alone, ..Kept::default() };
         self.forget_deleted(synced, began)?;
         if fill.is_none() {
@@ -158,48 +181,35 @@ impl Piece {
         let _owner = ActingAs::role(synced.owner);
         let _ours = Ours::begin(synced.target);
         let spi = Spi::connect()?;
-        if here > 0 {
-            let (table, fields) = (synced.source.oid, synced.followed.fields.clone());
-            let supply = Supply { table, fields, pages: std::mem::take(&mut self.pages) };
-            let (changed, pages) = supply::with(supply, || {
-                let began = moment_arg(began);
-                let mut inserted = 0;
-                if alone {
-                    let looks = fill.is_none() || has_other_triggers(synced.target);
-                    // Of records that are surely not here each costs half.
-                    let eager = !looks && !*collided;
-                    inserted =
-                        match eager.then(|| insert_all(&spi, &synced.names.insert_all(), &[began])).transpose()? {
-                            Some(Some(inserted)) => inserted,
-                            other => {
-                                *collided |= other.is_some();
-                                let sql = sized(&synced.names.insert_new(looks), here);
-                                spi.run_kept(&sql, &[began])?.processed
-                            }
-                        };
-                }
-                if inserted < here as u64 {
-                    let args: &[_] = match fill {
-                        Some(since) => &[began, moment_arg(since)],
-                        None => &[began],
-                    };
-                    let done = spi.run_kept(&sized(&synced.names.update_changed(fill.is_some()), here), args)?;
-                    kept.note(&done);
-                    let later = done.text(0, 4).and_then(|json| serde_json::from_str::<Vec<String>>(&json).ok());
-                    self.overtaken.extend(later.unwrap_or_default());
-                }
-                kept.changed += inserted;
-                Ok(())
+        // First, since what is new may have what was theirs, where that is unique.
+        if alone {
+            kept.add(delete(synced, &spi, &gone, began, &mut self.refused)?);
+        }
+        if here == 0 {
+            return Ok(kept);
+        }
+        let mut put = |pages: Vec<Page>, here: usize| {
+            let supply = Supply { table: synced.source.oid, fields: synced.followed.fields.clone(), pages };
+            let (done, pages) = supply::with(supply, || {
+                attempt(|| put(synced, &spi, (here, began), fill, alone, collided, &mut self.overtaken))
             });
-            self.pages = pages;
-            changed?;
-        }
-        if alone && !gone.is_empty() {
-            let done =
-                spi.run(&synced.names.delete_gone(), &[moment_arg(began), texts_arg(gone.iter().map(String::as_str))])?;
-            kept.note(&done);
-            kept.outlived = done.count(0, 2) > 0;
-        }
+            Ok((Tried::of(done)?, pages))
+        };
+        let (tried, pages) = put(std::mem::take(&mut self.pages), here)?;
+        self.pages = pages;
+        kept.add(match tried {
+            Tried::Done(kept) => kept,
+            Tried::Held => Kept { held: true, ..Kept::default() },
+            Tried::Refused(_) => {
+                let records: Vec<Record> =
+                    self.pages.iter().flat_map(|page| (0..page.rows()).map(|row| page.record(row))).collect();
+                let mut some = |records: &[Record]| {
+                    let cells = records.iter().flatten().cloned().collect();
+                    Ok(put(vec![Page::of_values(records.len(), cells)], records.len())?.0)
+                };
+                sift(&records, &mut some, &mut |record: &Record| record[0].to_input(), &mut self.refused)?
+            }
+        });
         Ok(kept)
     }
 
@@ -248,7 +258,143 @@ impl Piece {
     }
 }
 
+/// Puts the records at hand, so many, which were read at a moment, into the table.
+fn put(
+    synced: &Synced,
+    spi: &Spi,
+    (here, began): (usize, i64),
+    fill: Option<i64>,
+    alone: bool,
+    collided: &mut bool,
+    overtaken: &mut Vec<String>,
+) -> Result<Kept> {
+    let began = moment_arg(began);
+    let (mut kept, mut inserted) = (Kept::default(), 0);
+    if alone && fill.is_some() {
+        let looks = has_other_triggers(synced.target);
+        // Of records that are surely not here each costs half.
+        let eager = !looks && !*collided;
+        inserted = match eager.then(|| insert_all(spi, &synced.names.insert_all(), &[began])).transpose()? {
+            Some(Some(inserted)) => inserted,
+            other => {
+                *collided |= other.is_some();
+                spi.run_kept(&sized(&synced.names.insert_new(looks), here), &[began])?.processed
+            }
+        };
+    }
+    if inserted < here as u64 {
+        let args: &[_] = match fill {
+            Some(since) => &[began, moment_arg(since)],
+            None => &[began],
+        };
+        let done = spi.run_kept(&sized(&synced.names.update_changed(fill.is_some()), here), args)?;
+        kept.note(&done);
+        let later = done.text(0, 4).and_then(|json| serde_json::from_str::<Vec<String>>(&json).ok());
+        overtaken.extend(later.unwrap_or_default());
+    }
+    // Last, since what is new may have what others had, where that is unique.
+    if alone && fill.is_none() {
+        inserted = spi.run_kept(&sized(&synced.names.insert_new(true), here), &[began])?.processed;
+    }
+    kept.changed += inserted;
+    Ok(kept)
+}
+
+/// Deletes rows whose records were gone at a moment.
+fn delete(synced: &Synced, spi: &Spi, keys: &[String], began: i64, refused: &mut Refused) -> Result<Kept> {
+    if keys.is_empty() {
+        return Ok(Kept::default());
+    }
+    let mut some = |keys: &[String]| {
+        let args = [moment_arg(began), texts_arg(keys.iter().map(String::as_str))];
+        Tried::of(attempt(|| {
+            let done = spi.run(&synced.names.delete_gone(), &args)?;
+            let mut kept = Kept { outlived: done.count(0, 2) > 0, ..Kept::default() };
+            kept.note(&done);
+            Ok(kept)
+        }))
+    };
+    sift(keys, &mut some, &mut String::clone, refused)
+}
+
+/// What became of something that was tried.
+enum Tried {
+    Done(Kept),
+    /// Something could not be locked in time.
+    Held,
+    /// A constraint or a trigger refused it, for this reason.
+    Refused(String),
+}
+
+impl Tried {
+    fn of(done: std::result::Result<Result<Kept>, Box<CaughtError>>) -> Result<Tried> {
+        let error = match done {
+            Ok(done) => return done.map(Tried::Done),
+            Err(error) => error,
+        };
+        if let CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) = &*error {
+            let code = report.sql_error_code();
+            if code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE {
+                return Ok(Tried::Held);
+            }
+            if is_refusal(code) {
+                return Ok(Tried::Refused(described(report.message(), report.detail(), report.hint())));
+            }
+        }
+        error.rethrow()
+    }
+}
+
+/// Whether an error is one of constraints, of values or of what users' triggers raise: with other records it may not come.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn is_refusal(code: PgSqlErrorCode) -> bool {
+    const CLASS: i32 = 0xfff;
+    let of = [
+        PgSqlErrorCode::ERRCODE_DATA_EXCEPTION,
+        PgSqlErrorCode::ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION,
+        PgSqlErrorCode::ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
+        PgSqlErrorCode::ERRCODE_SQL_ROUTINE_EXCEPTION,
+        PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+        PgSqlErrorCode::ERRCODE_WITH_CHECK_OPTION_VIOLATION,
+        PgSqlErrorCode::ERRCODE_PLPGSQL_ERROR,
+    ];
+    of.iter().any(|class| *class as i32 & CLASS == code as i32 & CLASS)
+}
+
+/// Tries all at once; what is refused is found by halving, and left out.
+fn sift<T>(
+    items: &[T],
+    attempt: &mut impl FnMut(&[T]) -> Result<Tried>,
+    key: &mut impl FnMut(&T) -> String,
+    refused: &mut Refused,
+) -> Result<Kept> {
+    let reason = match attempt(items)? {
+        Tried::Done(kept) => return Ok(kept),
+        Tried::Held => return Ok(Kept { held: true, ..Kept::default() }),
+        Tried::Refused(reason) => reason,
+    };
+    if let [one] = items {
+        let key = key(one);
+        if refused.len() >= MOST_REFUSED {
+            let message = format!("the table refuses more than {MOST_REFUSED} records, {key} among them: {reason}");
+            return Err(Error::new(Kind::RuleViolated, message));
+        }
+        refused.insert(key, reason);
+        return Ok(Kept::default());
+    }
+    let (some, others) = items.split_at(items.len() / 2);
+    let mut kept = sift(some, attempt, key, refused)?;
+    kept.add(sift(others, attempt, key, refused)?);
+    Ok(kept)
+}
+
 impl Kept {
+    fn add(&mut self, other: Kept) {
+        self.changed += other.changed;
+        self.held |= other.held;
+        self.outlived |= other.outlived;
+    }
+
     /// Reads how many rows were changed, and are held.
     fn note(&mut self, done: &Rows) {
         self.changed += done.count(0, 1);
@@ -269,21 +415,14 @@ pub fn unseen(synced: &Synced, began: i64, seen: &Seen) -> Result<Vec<String>> {
 }
 
 /// Deletes them. Nothing is done if somebody writes to the table.
-pub fn delete_unseen(synced: &Synced, began: i64, seen: &Seen, wait: bool) -> Result<Kept> {
-    let mut kept = Kept::default();
+pub fn delete_unseen(synced: &Synced, began: i64, seen: &Seen, wait: bool, refused: &mut Refused) -> Result<Kept> {
     if !lock_alone(synced, wait) {
-        return Ok(Kept { held: true, ..kept });
+        return Ok(Kept { held: true, ..Kept::default() });
     }
     let unseen = unseen(synced, began, seen)?;
-    if !unseen.is_empty() {
-        let _owner = ActingAs::role(synced.owner);
-        let _ours = Ours::begin(synced.target);
-        let spi = Spi::connect()?;
-        let done =
-            spi.run(&synced.names.delete_gone(), &[moment_arg(began), texts_arg(unseen.iter().map(String::as_str))])?;
-        kept.note(&done);
-    }
-    Ok(kept)
+    let _owner = ActingAs::role(synced.owner);
+    let _ours = Ours::begin(synced.target);
+    delete(synced, &Spi::connect()?, &unseen, began, refused)
 }
 
 /// Remembers records that the API said are deleted, so that an older read that is still under way does not bring them
@@ -336,27 +475,7 @@ fn sized(sql: &str, records: usize) -> String {
 
 /// Runs an INSERT, in a subtransaction. `None`, and nothing inserted, if a row of the kind was here.
 fn insert_all(spi: &Spi, sql: &str, args: &[Arg]) -> Result<Option<u64>> {
-    // SAFETY: globals of the one thread that runs Postgres code.
-    let (memory, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
-    // SAFETY: within a transaction; it is ended below, whatever happens: Postgres would abort it alone, and leave the
-    // transaction around it open.
-    unsafe {
-        pg_sys::BeginInternalSubTransaction(std::ptr::null());
-        pg_sys::MemoryContextSwitchTo(memory);
-    }
-    let done = PgTryBuilder::new(AssertUnwindSafe(|| Ok(spi.run_kept(sql, args))))
-        .catch_others(|error| Err(Box::new(error)))
-        .execute();
-    // SAFETY: ends what was begun above, and puts back what it has changed.
-    unsafe {
-        match &done {
-            Ok(Ok(_)) => pg_sys::ReleaseCurrentSubTransaction(),
-            _ => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
-        }
-        pg_sys::MemoryContextSwitchTo(memory);
-        pg_sys::CurrentResourceOwner = owner;
-    }
-    match done {
+    match attempt(|| spi.run_kept(sql, args)) {
         Ok(done) => done.map(|rows| Some(rows.processed)),
         Err(error) => match *error {
             CaughtError::PostgresError(ref report) | CaughtError::ErrorReport(ref report)

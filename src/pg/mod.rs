@@ -49,6 +49,7 @@ mod session;
 pub mod settings;
 mod source;
 mod spi;
+mod subtransaction;
 mod supply;
 mod sync;
 mod synced;

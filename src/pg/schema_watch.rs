@@ -53,7 +53,10 @@ impl SchemaWatch {
         let Some(object) = &self.object else { return Ok(false) };
         // As the tables are by now.
         let Some(synced) = Synced::read(self.synced.target)? else { return Ok(false) };
-        let drift = Drift::between(&synced.source.object, object);
+        let mut drift = Drift::between(&synced.source.object, object);
+        if !synced.follows_another() {
+            drift.added.retain(|field| !synced.fields.contains(&field.name));
+        }
         let follow = synced.options.follow_schema && !drift.is_none();
         let spi = Spi::connect()?;
         if follow {
@@ -65,17 +68,26 @@ impl SchemaWatch {
                 spi.run(&command, &[])?;
             }
         }
-        let note = if follow { None } else { drift.note() };
+        let note = if follow {
+            None
+        } else {
+            drift.note(|field| synced.source.column_of(&field.name).map(|column| column.name.as_str()))
+        };
         let moved = synced.follows_another();
         if moved {
             let remote = Remote::open(synced.source.server, synced.owner)?;
-            synced.begin_anew(remote.connector.feed(object))?;
+            synced.begin_anew(remote.connector.feed(object), object)?;
         }
         let _keeper = as_keeper()?;
         spi.run(
-            "UPDATE sequin.sync SET schema_note = $2, requests = requests + 1, \
-             swept_at = CASE WHEN $3::boolean THEN 'epoch' ELSE swept_at END WHERE target = $1",
-            &[oid_arg(synced.target), text_arg(note.as_deref()), text_arg(Some(if follow { "t" } else { "f" }))],
+            "UPDATE sequin.sync SET requests = requests + 1, \
+             swept_at = CASE WHEN $2::boolean THEN 'epoch' ELSE swept_at END WHERE target = $1",
+            &[oid_arg(synced.target), text_arg(Some(if follow { "t" } else { "f" }))],
+        )?;
+        spi.run(
+            "INSERT INTO sequin.sync_told (target, schema_note) SELECT target, $2 FROM sequin.sync WHERE target = $1 \
+             ON CONFLICT (target) DO UPDATE SET schema_note = excluded.schema_note",
+            &[oid_arg(synced.target), text_arg(note.as_deref())],
         )?;
         Ok(follow || moved)
     }

@@ -25,7 +25,7 @@ thread_local! {
 }
 
 /// Runs `work`, in which scans of the table read these records, each scan all of them. Gives the records back, unless
-/// an error ends it.
+/// a panic ends it.
 pub fn with<T>(supply: Supply, work: impl FnOnce() -> T) -> (T, Vec<Page>) {
     /// Puts back what was at hand before, also when an error passes by: a trigger may refresh another synced table.
     struct Before(Option<(i32, Supply)>);

@@ -7,6 +7,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{PgLogLevel, PgSqlErrorCode, check_for_interrupts};
 
 use super::catalog::{self, Table};
+use super::error::warn;
 use super::follower::{Follower, LONG_LOOK_BACK, Progress, Task};
 use super::schema_watch::SchemaWatch;
 use super::session::Remote;
@@ -14,6 +15,8 @@ use super::spi::{Spi, oid_arg, text_arg};
 use super::synced::{self, Lock, Synced, as_keeper};
 use super::wait;
 use crate::error::{Error, Kind, Result};
+use crate::schema::Object;
+use crate::schema::drift::Drift;
 use crate::schema::sql::identifier as quote;
 use crate::sync::options::SyncOptions;
 use crate::sync::wording::{Names, SYNCED_AT, create_table, qualified};
@@ -31,10 +34,14 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
     SyncOptions::read(options)?;
     let spi = Spi::connect()?;
     let interval = (pg_sys::INTERVALOID, Some(every));
-    let checked = spi.run(
-        "SELECT extract(epoch FROM $1) >= 0.1, ($2::jsonb->>'sweep_every')::interval > interval '0'",
-        &[interval, text_arg(Some(options))],
-    )?;
+    let checked = {
+        // Where nobody's own operators are found.
+        let _keeper = as_keeper()?;
+        spi.run(
+            "SELECT extract(epoch FROM $1) >= 0.1, ($2::jsonb->>'sweep_every')::interval > interval '0'",
+            &[interval, text_arg(Some(options))],
+        )?
+    };
     let bad = |name: &str, least: &str| Error::new(Kind::BadOption, format!("\"{name}\" must be {least}"));
     if !checked.flag(0, 1) {
         return Err(bad("every", "at least 0.1 seconds"));
@@ -45,6 +52,7 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
     let (quoted, existing) = synced::find(target);
     if let Some(existing) = existing {
         synced::must_own(existing)?;
+        forget_orphan(&spi, existing)?;
     }
     let target = match existing {
         Some(existing) if let Some(synced) = Synced::read(existing)? => {
@@ -79,6 +87,9 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
     let located = |error| table.locate(error);
     let described = remote.collect(vec![remote.connector.describe(&table.object.name)]).map_err(located)?;
     let feed = described.first().and_then(|object| remote.connector.feed(object));
+    if let Some(object) = described.first() {
+        must_know(&table, object, &names)?;
+    }
     let counts = match remote.connector.counts(std::slice::from_ref(&table.object.name)) {
         Some(job) => remote.collect(vec![job]).map_err(located)?,
         None => Vec::new(),
@@ -86,8 +97,8 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
     let expected = counts.iter().flatten().map(|(_, count)| count.to_string()).next();
     let _keeper = as_keeper()?;
     spi.run(
-        "INSERT INTO sequin.sync (target, source, every, options, origin, feed, expected) \
-         VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6::jsonb, $7::bigint)",
+        "INSERT INTO sequin.sync (target, source, every, options, origin, feed, expected, fields) \
+         VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6::jsonb, $7::bigint, $8::jsonb)",
         &[
             oid_arg(target),
             oid_arg(source),
@@ -96,6 +107,7 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
             text_arg(Some(&synced::origin(&table)?.to_string())),
             text_arg(feed.map(|feed| serde_json::json!(feed).to_string()).as_deref()),
             text_arg(expected.as_deref()),
+            text_arg(described.first().map(|object| synced::names_of(object).to_string()).as_deref()),
         ],
     )?;
     if !super::registry::is_there() {
@@ -108,6 +120,28 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
             .report(PgLogLevel::NOTICE);
     }
     Ok(target)
+}
+
+/// Forgets that a table follows a foreign table that is gone: it may follow another.
+fn forget_orphan(spi: &Spi, target: Oid) -> Result<()> {
+    let _keeper = as_keeper()?;
+    let orphaned = "DELETE FROM sequin.sync WHERE target = $1 AND source NOT IN (SELECT oid FROM pg_catalog.pg_class)";
+    spi.run(orphaned, &[oid_arg(target)])?;
+    Ok(())
+}
+
+/// Refuses to follow fields that the object does not have. Errors: HV005.
+fn must_know(source: &Table, object: &Object, names: &Names) -> Result<()> {
+    for field in Drift::between(&source.object, object).gone {
+        let Some(column) = source.column_of(&field.name).filter(|column| names.columns.contains(&column.name)) else {
+            continue;
+        };
+        let message = format!("the API's object \"{}\" has no field \"{}\"", object.name, field.name);
+        let (schema, name) = (&source.schema, &source.name);
+        let hint = format!("ALTER FOREIGN TABLE {} DROP COLUMN {};", qualified(schema, name), quote(&column.name));
+        return Err(Error::new(Kind::UnknownField, message).hint(hint).table(schema, name).column(&column.name));
+    }
+    Ok(())
 }
 
 /// A foreign table of this wrapper that the current user may read, locked against being dropped.
@@ -156,13 +190,18 @@ fn adopt(spi: &Spi, source: &Table, target: Oid) -> Result<()> {
         let message = format!("column \"{}\" of \"{name}\" is NOT NULL, and nothing gives it a value", column.name);
         return Err(refuse(message).hint("Give it a default."));
     }
-    let unique = spi.run(
-        "SELECT FROM pg_catalog.pg_index WHERE indrelid = $1 AND indisunique AND indimmediate AND indisvalid \
-         AND indpred IS NULL AND indnkeyatts = 1 AND indkey[0] = $2::int2",
-        &[oid_arg(target), text_arg(Some(&key_place.to_string()))],
-    )?;
+    let unique = {
+        let _keeper = as_keeper()?;
+        spi.run(
+            "SELECT FROM pg_catalog.pg_index WHERE indrelid = $1 AND indisunique AND indimmediate AND indisvalid \
+             AND indpred IS NULL AND indnkeyatts = 1 AND indkey[0] = $2::int2",
+            &[oid_arg(target), text_arg(Some(&key_place.to_string()))],
+        )?
+        .len()
+            > 0
+    };
     let not_null = columns.iter().any(|column| column.place == key_place && column.not_null);
-    if unique.len() == 0 || !not_null {
+    if !unique || !not_null {
         return Err(refuse(format!("\"{name}\" has no primary key on {key}"))
             .hint(format!("ALTER TABLE {} ADD PRIMARY KEY ({key});", qualified(&schema, &name))));
     }
@@ -174,10 +213,30 @@ fn adopt(spi: &Spi, source: &Table, target: Oid) -> Result<()> {
         Some(_) => return Err(refuse(format!("column \"{SYNCED_AT}\" of \"{name}\" must be timestamptz"))),
     }
     // Left by a synced table whose state was lost.
-    for drop in names(source, target)?.drop_triggers() {
-        spi.run(&drop, &[])?;
+    drop_triggers(spi, target)?;
+    let table = qualified(&schema, &name);
+    if spi.run(&format!("SELECT FROM {table} LIMIT 1"), &[])?.len() > 0 {
+        let message =
+            format!("what \"{name}\" has and the API has not will be deleted when all records have been read");
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "sequin_fdw").report(PgLogLevel::NOTICE);
     }
     Ok(())
+}
+
+/// Drops our triggers of a table. How many there were is the result.
+fn drop_triggers(spi: &Spi, target: Oid) -> Result<usize> {
+    let names: Vec<String> = {
+        let _keeper = as_keeper()?;
+        let of = "SELECT tgname FROM pg_catalog.pg_trigger \
+             WHERE tgrelid = $1 AND tgfoid = 'sequin.write_through'::pg_catalog.regproc";
+        let found = spi.run(of, &[oid_arg(target)])?;
+        (0..found.len()).filter_map(|row| found.text(row, 1)).collect()
+    };
+    let (schema, name) = catalog::relation_name(target);
+    for trigger in &names {
+        spi.run(&format!("DROP TRIGGER {} ON {}", quote(trigger), qualified(&schema, &name)), &[])?;
+    }
+    Ok(names.len())
 }
 
 /// Brings a synced table up to date. Returns how many rows have changed.
@@ -193,10 +252,11 @@ pub fn refresh(target: Oid) -> Result<u64> {
         check_for_interrupts!();
     }
     hold_state(target)?;
-    let mut changed = 0;
+    let (mut changed, mut looked) = (0, false);
     loop {
         let synced = read(target)?;
-        if synced.follows_another() {
+        if synced.follows_another() || (synced.options.follow_schema && !looked) {
+            looked = true;
             let mut watch = SchemaWatch::start(synced)?;
             watch.collect_all()?;
             watch.finish()?;
@@ -214,6 +274,9 @@ pub fn refresh(target: Oid) -> Result<u64> {
         let (more, ended) = run(Follower::start(synced, task)?)?;
         changed += more;
         if last && ended {
+            if let Some(error) = read(target)?.state.error {
+                warn(&error, "Mend the record at the API, or what refuses it here: it is asked for again each time.");
+            }
             return Ok(changed);
         }
     }
@@ -270,15 +333,11 @@ pub fn stop(target: Oid) -> Result<()> {
     let known = {
         let _keeper = as_keeper()?;
         spi.run("DELETE FROM sequin.sync_deleted WHERE target = $1", &[oid_arg(target)])?;
+        spi.run("DELETE FROM sequin.sync_told WHERE target = $1", &[oid_arg(target)])?;
         spi.run("DELETE FROM sequin.sync WHERE target = $1", &[oid_arg(target)])?.processed > 0
     };
-    let of = "SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgfoid = 'sequin.write_through'::regproc";
-    if !known && spi.run(of, &[oid_arg(target)])?.len() == 0 {
+    if drop_triggers(&spi, target)? == 0 && !known {
         return Err(Error::new(Kind::NotSupported, format!("\"{name}\" is no synced table")).table(&schema, &name));
-    }
-    let names = Names { target: qualified(&schema, &name), ..Names::default() };
-    for drop in names.drop_triggers() {
-        spi.run(&drop, &[])?;
     }
     Ok(())
 }

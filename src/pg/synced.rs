@@ -1,5 +1,6 @@
 //! A synced table: what `sequin.sync` and the catalogue say of it.
 
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use pg_sys::Oid;
@@ -10,8 +11,10 @@ use super::catalog::{self, Table};
 use super::memory::{c_text, text};
 use super::role::ActingAs;
 use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg};
+use super::version;
 use crate::error::{Error, Kind, Result};
 use crate::query::delta::{Feed, Followed};
+use crate::schema::Object;
 use crate::sync::options::SyncOptions;
 use crate::sync::pace::back_off;
 use crate::sync::wording::{Names, SYNCED_AT, qualified};
@@ -37,8 +40,8 @@ pub struct Synced {
     pub followed: Followed,
     /// The places in the synced table of the key and the columns of `names`, and their types.
     pub places: Vec<(i16, Oid)>,
-    /// The same columns, by their places in the foreign table and in the synced one, and their fields.
-    pub columns: Vec<(i16, i16, String)>,
+    /// The same columns.
+    pub columns: Vec<Compared>,
     /// Where the records are, now and when the table was begun.
     pub origin: Json,
     known_origin: Json,
@@ -46,10 +49,15 @@ pub struct Synced {
     pub every: Duration,
     /// Synced tables of the same server, this one among them: they share its quota.
     pub siblings: u64,
+    /// The fields that the object had when the table was begun.
+    pub fields: HashSet<String>,
     /// How long from one sweep to the next.
     pub sweep_every: Option<Duration>,
     pub state: State,
 }
+
+/// A column that rows are compared in: its places in the foreign table and in the synced one, its field, type and name.
+pub type Compared = (i16, i16, String, u32, String);
 
 /// What changes while a table is followed. Moments are Postgres's own.
 #[derive(Clone, Debug, Default)]
@@ -60,8 +68,10 @@ pub struct State {
     pub sweep_position: Option<Json>,
     pub sweep_read: u64,
     pub swept_at: Option<i64>,
-    /// [`Synced::columns`] of the last sweep.
-    pub columns: Option<Vec<(i16, i16, String)>>,
+    /// Those of [`Synced::columns`] that all rows have been compared in.
+    pub columns: Option<Vec<Compared>>,
+    /// Keys of records that the table refuses.
+    pub refused: BTreeSet<String>,
     pub expected: Option<u64>,
     pub current_at: Option<i64>,
     pub changed_at: Option<i64>,
@@ -117,10 +127,17 @@ impl Lock {
         got != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
     }
 
+    /// Whether what [`Lock::try_hold`] took is still held: code of users may let go of all locks of this kind.
+    pub fn is_held(self, target: Oid) -> bool {
+        version::holds_lock(&self.tag(target), pg_sys::ExclusiveLock as i32)
+    }
+
     /// Lets go of what [`Lock::try_hold`] took.
     pub fn leave(self, target: Oid) {
-        // SAFETY: as above; Postgres warns if it is not held.
-        unsafe { pg_sys::LockRelease(&self.tag(target), pg_sys::ExclusiveLock as i32, true) };
+        if self.is_held(target) {
+            // SAFETY: as above.
+            unsafe { pg_sys::LockRelease(&self.tag(target), pg_sys::ExclusiveLock as i32, true) };
+        }
     }
 }
 
@@ -252,6 +269,12 @@ pub fn columns(relation: Oid) -> Vec<Column> {
         .collect()
 }
 
+/// A type as SQL has it.
+fn type_name(ty: Oid, modifier: i32) -> String {
+    // SAFETY: a catalogue look-up; the result is a NUL-terminated string.
+    unsafe { text(pg_sys::format_type_with_typemod(ty, modifier)) }
+}
+
 /// The column of a foreign table's key. Errors: HV00J without one.
 pub fn key(source: &Table) -> Result<&catalog::Column> {
     source.key().ok_or_else(|| {
@@ -288,10 +311,11 @@ pub fn shared(source: &Table, target: &[Column]) -> Result<Vec<Shared>> {
         // What rounds or cuts would differ for ever.
         let what = match () {
             _ if own.ty != column.type_oid || (own.modifier != column.modifier && own.modifier >= 0) => {
-                "has another type than"
+                let types = (type_name(own.ty, own.modifier), type_name(column.type_oid, column.modifier));
+                format!("is {} here, and {}", types.0, types.1)
             }
-            _ if own.computed => "is computed here, and so cannot be what it is",
-            _ if own.name == SYNCED_AT => "is taken by synced tables, and cannot be what it is",
+            _ if own.computed => "is computed here, and comes from the API".to_owned(),
+            _ if own.name == SYNCED_AT => "is taken by synced tables, and is a field's".to_owned(),
             _ => {
                 shared.push(Shared { places: (column.attribute, own.place), ty: own.ty, name: column.name.clone() });
                 continue;
@@ -315,18 +339,23 @@ pub const SWEEP_EVERY: &str = "CASE WHEN options ? 'sweep_every' THEN (options->
 /// Everything of a row. Moments come as they are.
 const READ: &str = "SELECT source::oid, extract(epoch FROM every), options, feed, since, filled, sweep_began, \
     sweep_position, sweep_read, swept_at, expected, current_at, changed_at, requests, tokens, tokens_at, failures, error, \
-    note, next_try, columns, origin, (SELECT count(*) FROM sequin.sync o JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = o.source \
+    note, next_try, columns, origin, refused, (SELECT count(*) FROM sequin.sync o JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = o.source \
       JOIN pg_catalog.pg_foreign_table own ON own.ftserver = f.ftserver WHERE own.ftrelid = sync.source)";
 
-const SAVE: &str = "UPDATE sequin.sync SET since = $2::jsonb, filled = $3, sweep_began = $4, sweep_position = $5::jsonb, \
+const SAVE: &str = "WITH held AS MATERIALIZED \
+      (SELECT target FROM sequin.sync WHERE target = $1 FOR NO KEY UPDATE SKIP LOCKED), \
+    told AS (INSERT INTO sequin.sync_told AS t (target, error, note) SELECT target, $15, $16 FROM held \
+      ON CONFLICT (target) DO UPDATE SET error = excluded.error, note = excluded.note \
+      WHERE (t.error, t.note) IS DISTINCT FROM (excluded.error, excluded.note)) \
+    UPDATE sequin.sync SET since = $2::jsonb, filled = $3, sweep_began = $4, sweep_position = $5::jsonb, \
     sweep_read = $6, swept_at = $7, expected = $8, current_at = $9, changed_at = $10, requests = $11, \
-    tokens = $12::float8, tokens_at = $13, failures = $14, error = $15, note = $16, next_try = $17, columns = $18::jsonb \
-    WHERE target IN (SELECT target FROM sequin.sync WHERE target = $1 FOR NO KEY UPDATE SKIP LOCKED)";
+    tokens = $12::float8, tokens_at = $13, failures = $14, next_try = $17, columns = $18::jsonb, refused = $19::jsonb \
+    WHERE target IN (SELECT target FROM held)";
 
 impl Synced {
     /// Reads a synced table, and locks it against being dropped. `None` if it is not one, or not any more.
     pub fn read(target: Oid) -> Result<Option<Synced>> {
-        if !lock_relation(target, pg_sys::AccessShareLock) {
+        if !lock_relation(target, pg_sys::AccessShareLock) || !is_installed() {
             return Ok(None);
         }
         let Some(known) = Known::of(target)? else { return Ok(None) };
@@ -354,10 +383,11 @@ impl Synced {
         let fields: Vec<_> = shared.iter().filter_map(|column| field(&column.name)).collect();
         let columns = shared.iter().zip(&fields).map(|(column, field)| {
             let (there, here) = column.places;
-            (there, here, field.name.clone())
+            (there, here, field.name.clone(), column.ty.to_u32(), column.name.clone())
         });
         Ok(Some(Synced {
             columns: columns.collect(),
+            fields: known.fields,
             origin: origin(&source)?,
             known_origin: known.origin,
             target,
@@ -395,20 +425,33 @@ impl Synced {
     }
 
     /// Lets the table be filled from where the records are now. What it has stays until that is done.
-    pub fn begin_anew(&self, feed: Option<Feed>) -> Result<()> {
+    pub fn begin_anew(&self, feed: Option<Feed>, object: &Object) -> Result<()> {
         let _keeper = as_keeper()?;
-        let sql = "UPDATE sequin.sync SET origin = $2::jsonb, feed = $3::jsonb, filled = false, expected = NULL, \
-             since = NULL, sweep_began = NULL, sweep_position = NULL, sweep_read = 0, swept_at = NULL WHERE target = $1";
+        let sql = "UPDATE sequin.sync SET origin = $2::jsonb, feed = $3::jsonb, fields = $4::jsonb, filled = false, \
+             expected = NULL, since = NULL, sweep_began = NULL, sweep_position = NULL, sweep_read = 0, swept_at = NULL, \
+             columns = NULL, refused = NULL WHERE target = $1";
         let feed = feed.map(|feed| serde_json::json!(feed).to_string());
-        let args = [oid_arg(self.target), text_arg(Some(&self.origin.to_string())), text_arg(feed.as_deref())];
+        let args = [
+            oid_arg(self.target),
+            text_arg(Some(&self.origin.to_string())),
+            text_arg(feed.as_deref()),
+            text_arg(Some(&names_of(object).to_string())),
+        ];
         Spi::connect()?.run(sql, &args)?;
         Ok(())
     }
 
-    /// Whether it has come to do so since this was read, or is gone.
-    pub fn has_moved(&self) -> Result<bool> {
-        let source = self.source.oid;
-        Ok(!lock_relation(source, pg_sys::AccessShareLock) || origin(&Table::read(source)?)? != self.origin)
+    /// Takes in all that may have changed since a read of the API began. False, and nothing is taken in, if what was
+    /// read does not belong into the table as it is now: it is not synced any more, or somebody else's, or it has
+    /// another name or other columns, or the records are elsewhere.
+    pub fn renew(&mut self) -> Result<bool> {
+        let Some(now) = Synced::read(self.target)? else { return Ok(false) };
+        let same = (now.owner, now.source.oid, &now.names, &now.columns, &now.origin, &now.known_origin)
+            == (self.owner, self.source.oid, &self.names, &self.columns, &self.origin, &self.known_origin);
+        if same {
+            *self = now;
+        }
+        Ok(same)
     }
 
     /// Whether there are columns that no sweep has compared: rows that do not change at the API lack them.
@@ -416,6 +459,11 @@ impl Synced {
         let known = self.state.columns.as_deref().unwrap_or_default();
         self.state.filled && self.columns.iter().any(|column| !known.contains(column))
     }
+}
+
+/// The names of an object's fields.
+pub fn names_of(object: &Object) -> Json {
+    object.fields.iter().map(|field| field.name.as_str()).collect()
 }
 
 /// Where the records of a foreign table are.
@@ -468,6 +516,7 @@ impl State {
             text_arg(self.note.as_deref()),
             moment(self.next_try),
             text_arg(self.columns.as_ref().map(|columns| serde_json::json!(columns).to_string()).as_deref()),
+            text_arg((!self.refused.is_empty()).then(|| serde_json::json!(self.refused).to_string()).as_deref()),
         ];
         let _keeper = as_keeper()?;
         let spi = Spi::connect()?;
@@ -485,6 +534,7 @@ struct Known {
     siblings: u64,
     feed: Option<Feed>,
     origin: Json,
+    fields: HashSet<String>,
     state: State,
 }
 
@@ -492,7 +542,9 @@ impl Known {
     fn of(target: Oid) -> Result<Option<Known>> {
         let _keeper = as_keeper()?;
         let spi = Spi::connect()?;
-        let read = format!("{READ}, extract(epoch FROM {SWEEP_EVERY}) FROM sequin.sync WHERE target = $1");
+        let read = format!(
+            "{READ}, extract(epoch FROM {SWEEP_EVERY}), fields FROM sequin.sync LEFT JOIN sequin.sync_told USING (target) WHERE target = $1"
+        );
         let rows = spi.run_kept(&read, &[oid_arg(target)])?;
         (rows.len() > 0).then(|| Known::read(&rows)).transpose()
     }
@@ -525,10 +577,12 @@ impl Known {
                 note: text(19),
                 next_try: moment(20),
                 columns: text(21).and_then(|columns| serde_json::from_str(&columns).ok()),
+                refused: text(23).and_then(|keys| serde_json::from_str(&keys).ok()).unwrap_or_default(),
             },
             origin: json(22).unwrap_or_default(),
-            siblings: rows.count(0, 23).max(1),
-            sweep_every: seconds(24).map(|seconds| Duration::from_secs_f64(seconds.clamp(1.0, 1e9))),
+            fields: json(26).and_then(|fields| serde_json::from_value(fields).ok()).unwrap_or_default(),
+            siblings: rows.count(0, 24).max(1),
+            sweep_every: seconds(25).map(|seconds| Duration::from_secs_f64(seconds.clamp(1.0, 1e9))),
         })
     }
 }

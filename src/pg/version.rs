@@ -13,6 +13,21 @@ pub const TIMEOUTS: &[&CStr] = &[
     c"transaction_timeout",
 ];
 
+/// Whether this process has a lock.
+pub fn holds_lock(tag: &pg_sys::LOCKTAG, mode: pg_sys::LOCKMODE) -> bool {
+    // SAFETY: a look into the process's own table of locks.
+    unsafe {
+        #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
+        {
+            pg_sys::LockHeldByMe(tag, mode)
+        }
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        {
+            pg_sys::LockHeldByMe(tag, mode, false)
+        }
+    }
+}
+
 /// Rows and costs of a path.
 #[derive(Clone, Copy)]
 pub struct Estimate {

@@ -3,6 +3,8 @@
 //! One process serves all of them. Their reads are under way at the same time; what comes is put into the tables piece
 //! by piece, in turn, so that a table which takes long holds up no other.
 
+use std::cell::Cell;
+use std::ffi::{CStr, c_int};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::background::{Failure, database_name, serve_signals, set, take_signals, transaction};
 use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, Progress, Task};
+use super::memory::c_text;
 use super::schema_watch::SchemaWatch;
 use super::spi::Spi;
 use super::synced::{self, Lock, SWEEP_EVERY, State, Synced, as_keeper, now};
@@ -21,17 +24,23 @@ use crate::sync::pace::back_off;
 /// How often the list of synced tables is read anew; whoever changes it says so besides.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// How soon a piece is tried again that others are in the way of.
+/// How soon a piece is tried again that others are in the way of; less and less often.
 const RETRY: Duration = Duration::from_millis(100);
+const SLOW_RETRY: Duration = Duration::from_secs(2);
 
 /// How often the object is described, to see how its fields have changed; also at once when one is not known any more.
 const WATCH: Duration = Duration::from_secs(600);
 
-/// After how long others in the way are made to wait, as long as `lock_timeout` says.
+/// After how long others in the way are made to wait, and for how long: the longer, the longer they have been in the way.
 const QUEUE_AFTER: Duration = Duration::from_millis(400);
+const QUEUE: Duration = Duration::from_millis(300);
+const LONGEST_QUEUE: Duration = Duration::from_secs(1);
 
-/// After how long a read is given up that others are in the way of. A sweep would have to begin from the start, a filling
-/// to read a piece anew.
+/// How long a piece may take to be kept: code of a table's owner must not hold up the tables of others for ever.
+const MOST_TIME: Duration = Duration::from_secs(120);
+
+/// After how long a read is given up that others are in the way of, if another is due by then. A sweep would have to begin
+/// from the start, a filling to read a piece anew.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PATIENCE_OF_SWEEPS: Duration = Duration::from_secs(10);
 
@@ -40,6 +49,11 @@ const AFTER_LOCK: Duration = Duration::from_secs(1);
 
 /// How often a look at the changes goes back far.
 const LONG_LOOK: Duration = Duration::from_secs(300);
+
+thread_local! {
+    /// Whether servers, user mappings or foreign tables have changed: what failed may work now.
+    static MENDED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// The worker's life.
 ///
@@ -57,7 +71,8 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
     }
     session::poll();
     // Nobody is waited for: a table that somebody alters must not hold up the others.
-    set(c"lock_timeout", c"300ms");
+    set_queue(QUEUE);
+    watch_definitions();
     for timeout in version::TIMEOUTS {
         set(timeout, c"0");
     }
@@ -74,6 +89,9 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
             match transaction(list) {
                 Ok(listed) => {
                     worker.take_in(listed.unwrap_or_default());
+                    if MENDED.take() {
+                        worker.tables.iter_mut().for_each(Followed::try_at_once);
+                    }
                     worker.looked = Some(Instant::now());
                 }
                 // Somebody changes the extension, say.
@@ -92,6 +110,27 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
         }
         worker.sleep();
     }
+}
+
+/// How long a lock is waited for.
+fn set_queue(time: Duration) {
+    let time = c_text(&format!("{}ms", time.as_millis()));
+    // SAFETY: a NUL-terminated string.
+    set(c"lock_timeout", unsafe { CStr::from_ptr(time) });
+}
+
+/// Has it noted when servers, user mappings or foreign tables change; heard of as soon as a transaction begins.
+fn watch_definitions() {
+    use pg_sys::SysCacheIdentifier as Cache;
+    for cache in [Cache::FOREIGNSERVEROID, Cache::USERMAPPINGOID, Cache::FOREIGNTABLEREL] {
+        // SAFETY: a plain function, registered once in the life of the process.
+        unsafe { pg_sys::CacheRegisterSyscacheCallback(cache as c_int, Some(note_mended), Datum::from(0)) };
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn note_mended(_argument: Datum, _cache: c_int, _hash: u32) {
+    MENDED.set(true);
 }
 
 fn database_name_of() -> String {
@@ -115,7 +154,7 @@ struct Listed {
     positioned: bool,
     /// How long until the next sweep; `None`: never.
     sweep_in: Option<Duration>,
-    next_try_in: Duration,
+    next_try_in: Option<Duration>,
     /// As they were given.
     options: Option<String>,
 }
@@ -133,8 +172,13 @@ struct Followed {
     sweep_at: Option<Instant>,
     /// What went wrong with the last sweeps of a table that is polled all the same.
     failing: Option<FailingSweeps>,
-    /// When the last look back was a long one.
+    /// When the last look back was a long one. The first of a worker is none: it may take long.
     long_look: Option<Instant>,
+    polled: bool,
+    /// Whether the next poll waits since something failed.
+    waits: bool,
+    /// Since when others are in the way.
+    kept_out: Option<Instant>,
     /// Whether this process holds the lock for following.
     locked: bool,
     /// What was last written to the log.
@@ -166,7 +210,10 @@ fn list() -> Result<Option<Vec<Listed>>> {
     // Even a DELETE of nothing is one that others, and we ourselves, would be told of.
     if spi.run_kept(&format!("SELECT FROM sequin.sync WHERE {gone}"), &[])?.len() > 0 {
         spi.run(&format!("DELETE FROM sequin.sync WHERE {gone}"), &[])?;
-        spi.run("DELETE FROM sequin.sync_deleted WHERE target NOT IN (SELECT target FROM sequin.sync)", &[])?;
+        for table in ["sync_deleted", "sync_told"] {
+            let orphaned = format!("DELETE FROM sequin.{table} WHERE target NOT IN (SELECT target FROM sequin.sync)");
+            spi.run(&orphaned, &[])?;
+        }
     }
     let list = format!(
         "SELECT target::oid, extract(epoch FROM every), filled, feed IS NOT NULL, since IS NOT NULL, \
@@ -186,7 +233,7 @@ fn list() -> Result<Option<Vec<Listed>>> {
                 feed: rows.flag(row, 4),
                 positioned: rows.flag(row, 5),
                 sweep_in: seconds(row, 6).map(time),
-                next_try_in: time(seconds(row, 7).unwrap_or_default()),
+                next_try_in: seconds(row, 7).map(time),
                 options: rows.text(row, 8),
             })
             .collect(),
@@ -227,7 +274,7 @@ impl Worker {
 
 impl Followed {
     fn new(listed: Listed) -> Followed {
-        let (poll_at, sweep_at) = (Instant::now() + listed.next_try_in, None);
+        let (poll_at, sweep_at) = (Instant::now() + listed.next_try_in.unwrap_or_default(), None);
         let table = Followed {
             listed,
             poll: None,
@@ -238,6 +285,9 @@ impl Followed {
             sweep_at,
             failing: None,
             long_look: None,
+            polled: false,
+            waits: false,
+            kept_out: None,
             locked: false,
             logged: None,
         };
@@ -246,11 +296,24 @@ impl Followed {
 
     fn with(mut self, listed: Listed) -> Followed {
         // Whatever was set anew counts at once.
-        if (listed.every, &listed.options) != (self.listed.every, &self.listed.options) {
+        let set = (listed.every, &listed.options) != (self.listed.every, &self.listed.options);
+        // Somebody's refresh has succeeded, say.
+        if set || (self.waits && listed.next_try_in.is_none()) {
             self.poll_at = Instant::now();
         }
         self.listed = listed;
         self.scheduled()
+    }
+
+    /// What failed is tried again without waiting any longer.
+    fn try_at_once(&mut self) {
+        if self.waits {
+            self.poll_at = Instant::now();
+        }
+        if let Some(failing) = &mut self.failing {
+            failing.next = Instant::now();
+            self.sweep_at = self.sweep_at.map(|_| failing.next);
+        }
     }
 
     fn scheduled(mut self) -> Followed {
@@ -278,7 +341,7 @@ impl Followed {
         if !sweeps && self.sweep_at.is_some_and(|at| at <= time) {
             return Some(Task::Sweep);
         }
-        let long = self.long_look.is_none_or(|looked| looked.elapsed() >= LONG_LOOK);
+        let long = self.polled && self.long_look.is_none_or(|looked| looked.elapsed() >= LONG_LOOK);
         Some(Task::Poll(if long { LONG_LOOK_BACK } else { LOOK_BACK }))
     }
 
@@ -316,6 +379,7 @@ impl Followed {
             self.watch_at = Instant::now() + WATCH;
             match transaction(|| Synced::read(target)?.map(SchemaWatch::start).transpose()) {
                 Ok(watch) => self.watch = watch,
+                Err(failure) if failure.locked => self.watch_at = Instant::now() + AFTER_LOCK,
                 Err(failure) => self.fail(&failure),
             }
         }
@@ -339,6 +403,7 @@ impl Followed {
     }
 
     fn begin(&mut self, task: Task) {
+        self.waits = false;
         // Whoever refreshes the table reads it now.
         self.locked = self.locked || Lock::Following.try_hold(self.listed.target);
         if !self.locked {
@@ -383,6 +448,8 @@ impl Followed {
                     self.watch_at = Instant::now();
                 }
             }
+            // Somebody alters the table, say.
+            Err(failure) if failure.locked => self.poll_at = Instant::now() + AFTER_LOCK,
             Err(failure) => self.fail(&failure),
         }
     }
@@ -398,16 +465,26 @@ impl Followed {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => return self.fail_with(running, &Failure::of_error(&error)),
         }
+        if !Lock::Following.is_held(self.listed.target) {
+            self.locked = false;
+            self.poll_at = time + RETRY;
+            return;
+        }
         let oldest = [&self.poll, &self.sweep].into_iter().flatten().map(|other| other.follower.began());
         let oldest = oldest.chain([running.follower.began()]).min().unwrap_or_else(now);
-        let held_for = running.held_since.map_or(Duration::ZERO, |since| since.elapsed());
-        // Whoever writes without a pause is made to wait for a moment.
-        let queue = held_for >= QUEUE_AFTER;
+        // Whoever writes without a pause is made to wait for a moment, once what can be kept beside them is.
+        let kept_out = self.kept_out.map_or(Duration::ZERO, |since| since.elapsed());
+        let queue = running.held_since.is_some() && kept_out >= QUEUE_AFTER;
         let standing = self.failing.as_ref().filter(|_| !sweeps).map(|failing| failing.error.clone());
         running.follower.leave(standing);
-        let kept = transaction(|| running.follower.keep(oldest, queue));
+        set_queue((kept_out / 4).clamp(QUEUE, LONGEST_QUEUE));
+        let kept = within_time(|| transaction(|| running.follower.keep(oldest, queue)));
+        set_queue(QUEUE);
         if kept.is_ok() {
             running.follower.settle();
+        }
+        if matches!(kept, Ok(Progress::More(_) | Progress::Done(_))) {
+            self.kept_out = None;
         }
         match kept {
             Ok(Progress::More(_)) => {
@@ -415,13 +492,19 @@ impl Followed {
                 (running.retry_at, running.held_since) = (None, None);
                 self.put_back(running);
             }
-            Ok(Progress::Held(_)) => self.hold_back(running, held_for),
-            Err(failure) if failure.locked && queue => self.hold_back(running, held_for),
+            Ok(Progress::Held(_)) => self.hold_back(running),
+            // Somebody alters the table, say.
+            Err(failure) if failure.locked => self.hold_back(running),
             Ok(Progress::Done(_)) => {
                 if sweeps {
                     self.failing = None;
+                } else {
+                    self.polled = true;
                 }
-                if self.failing.is_none() {
+                let state = &running.follower.synced.state;
+                if let Some(error) = &state.error {
+                    self.log(error);
+                } else {
                     self.logged = None;
                 }
                 let state = &running.follower.synced.state;
@@ -433,30 +516,33 @@ impl Followed {
                     // Without a feed a sweep is what a poll is.
                     let next = if feed { time } else { time + self.listed.every };
                     self.poll_at = next.max(time + running.follower.wait());
-                } else if !self.listed.filled {
+                } else if !self.listed.filled && self.listed.positioned {
                     self.poll_at = time;
                 } else {
                     self.poll_at = self.poll_at.max(time + running.follower.wait());
                 }
             }
-            Ok(Progress::Gone) => self.poll_at = time + LOOK,
-            // Somebody alters the table, say. What was read is lost, and read again.
-            Err(failure) if failure.locked => self.poll_at = time + AFTER_LOCK,
+            // It is listed no more the next time, or is read as it is now.
+            Ok(Progress::Gone) => self.poll_at = time + AFTER_LOCK,
             Err(failure) => self.fail_with(running, &failure),
         }
     }
 
     /// Tries the same piece again a little later. If others stay in the way, what could be kept is kept, and the rest is
     /// to be read again.
-    fn hold_back(&mut self, mut running: Running, held_for: Duration) {
+    fn hold_back(&mut self, mut running: Running) {
         let time = Instant::now();
-        let sweeps = running.follower.task() == Task::Sweep;
-        if held_for < if sweeps { PATIENCE_OF_SWEEPS } else { PATIENCE } {
-            running.held_since.get_or_insert(time);
-            running.retry_at = Some(time + RETRY);
+        let held_for = time - *running.held_since.get_or_insert(time);
+        self.kept_out.get_or_insert(time);
+        let least = if running.follower.task() == Task::Sweep { PATIENCE_OF_SWEEPS } else { PATIENCE };
+        // Not before another read may be paid for.
+        let wait = running.follower.wait();
+        if held_for < least.max(self.listed.every).max(wait) {
+            running.retry_at = Some(time + (held_for / 8).clamp(RETRY, SLOW_RETRY));
             self.put_back(running);
         } else {
-            self.poll_at = time + self.listed.every.min(AFTER_LOCK);
+            // Long enough for whoever waits to refresh the table.
+            self.poll_at = self.poll_at.max(time + RETRY);
         }
     }
 
@@ -484,16 +570,22 @@ impl Followed {
     }
 
     fn back_off(&mut self, failure: &Failure, note: impl FnOnce() -> Result<Duration>) {
-        let target = self.listed.target;
         if failure.unknown_field {
             self.watch_at = self.watch_at.min(Instant::now());
         }
         let wait = transaction(note);
         self.poll_at = Instant::now() + wait.unwrap_or(LOOK);
-        if self.logged.as_ref() != Some(&failure.text) {
+        self.waits = true;
+        self.log(&failure.text);
+    }
+
+    /// Writes to the server's log what goes wrong, once.
+    fn log(&mut self, error: &str) {
+        if self.logged.as_deref() != Some(error) {
+            let target = self.listed.target;
             let name = transaction(|| Ok(synced::title(target))).unwrap_or_default();
-            pgrx::log!("sequin_fdw: synced table {name}: {}", failure.text);
-            self.logged = Some(failure.text.clone());
+            pgrx::log!("sequin_fdw: synced table {name}: {error}");
+            self.logged = Some(error.to_owned());
         }
     }
 
@@ -502,6 +594,28 @@ impl Followed {
             Lock::Following.leave(self.listed.target);
         }
     }
+}
+
+unsafe extern "C-unwind" {
+    /// The bindings leave out `utils/timeout.h`.
+    fn enable_timeout_after(timeout: c_int, milliseconds: c_int);
+    fn disable_timeout(timeout: c_int, keep_indicator: bool);
+}
+
+/// The fourth of `TimeoutId`, in every version.
+const STATEMENT_TIMEOUT: c_int = 3;
+
+/// Runs `work`, and cancels it if it takes too long.
+fn within_time<T>(work: impl FnOnce() -> T) -> T {
+    let most = MOST_TIME.as_millis() as c_int;
+    // SAFETY: the timeout of statements, of which a process of ours has none; its handler was put there at the start.
+    unsafe { enable_timeout_after(STATEMENT_TIMEOUT, most) };
+    let done = work();
+    // SAFETY: the same.
+    unsafe { disable_timeout(STATEMENT_TIMEOUT, false) };
+    // SAFETY: a flag of this process: it may have run out in the last moment.
+    unsafe { pg_sys::QueryCancelPending = 0 };
+    done
 }
 
 /// A trigger of `sequin.sync`: once the transaction is committed, the worker looks at what has changed.

@@ -36,9 +36,10 @@ impl Drift {
         *self == Drift::default()
     }
 
-    /// What a user should know of it; nothing if there is none.
-    pub fn note(&self) -> Option<String> {
-        let names = |fields: &[Field]| fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ");
+    /// What a user should know of it; nothing if there is none. `column`: what shows a field in the table.
+    pub fn note<'a>(&'a self, column: impl Fn(&'a Field) -> Option<&'a str>) -> Option<String> {
+        let name = |field: &'a Field| column(field).unwrap_or_else(|| field.title());
+        let names = |fields: &'a [Field]| fields.iter().map(name).collect::<Vec<_>>().join(", ");
         let parts = [
             ("new fields", &self.added),
             ("fields that are gone", &self.gone),
@@ -89,7 +90,7 @@ mod tests {
         let known = object(&[("Id", "id"), ("Old__c", "string"), ("Score__c", "double")]);
         let drift = Drift::between(&known, &object(&[("Id", "id"), ("New__c", "string"), ("Score__c", "string")]));
         assert_eq!(
-            drift.note().unwrap(),
+            drift.note(|_| None).unwrap(),
             "the API has new fields: New__c; fields that are gone: Old__c; fields of another type: Score__c"
         );
     }

@@ -99,12 +99,6 @@ impl Names {
         ]
     }
 
-    pub fn drop_triggers(&self) -> Vec<String> {
-        ["sequin_lock", "zzz_sequin_insert", "sequin_update", "sequin_delete", "sequin_truncate"]
-            .map(|name| format!("DROP TRIGGER IF EXISTS {name} ON {}", self.target))
-            .into()
-    }
-
     /// All records at hand are inserted. `$1`: when they were read. Returns nothing.
     pub fn insert_all(&self) -> String {
         let (target, source, columns) = (&self.target, &self.source, self.list(""));

@@ -250,6 +250,8 @@ fn drifted(options: &str) -> (World, Session) {
         "SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '300 milliseconds', options => '{options}')"
     ));
     world.await_current(&mut session, "crm.contact");
+    // As if the API had got it since.
+    world.as_superuser().run("UPDATE sequin.sync SET fields = fields - 'Phone'");
     session.run("ALTER TABLE crm.contact ADD COLUMN bogus text");
     session
         .run("ALTER FOREIGN TABLE salesforce.contact ADD COLUMN bogus text OPTIONS (field 'Nope__c', capabilities '')");
@@ -259,7 +261,7 @@ fn drifted(options: &str) -> (World, Session) {
 #[test]
 fn fields_that_have_changed_are_told_of_in_the_status() {
     let (world, mut session) = drifted("{}");
-    let note = "the API has new fields: Phone; fields that are gone: Nope__c; fields of another type: ERP_Key__c";
+    let note = "the API has new fields: Phone; fields that are gone: bogus; fields of another type: erp_key__c";
     world.await_value(&mut session, "SELECT note FROM sequin.sync_status", note);
     let error = session.value("SELECT state || ' ' || last_error FROM sequin.sync_status");
     assert!(error.starts_with("failing ") && error.contains("Nope__c"), "{error}");
@@ -378,4 +380,34 @@ fn requests_of_reads_that_fail_are_counted() {
     let before = spent(&mut session);
     thread::sleep(Duration::from_secs(4));
     assert!(spent(&mut session) > before, "{before}");
+}
+
+#[test]
+fn what_is_not_synced_any_more_is_told() {
+    let (_world, mut session) = small("1 hour");
+    let note = "SELECT coalesce(note, '') FROM sequin.sync_status";
+    assert_eq!(session.value(note), "");
+    session
+        .run("ALTER TABLE crm.contact RENAME title TO job; ALTER FOREIGN TABLE salesforce.contact DROP COLUMN phone");
+    assert_eq!(session.value(note), "not synced any more: phone, title");
+    session.run("ALTER TABLE crm.contact RENAME job TO title; ALTER TABLE crm.contact DISABLE TRIGGER sequin_update");
+    assert!(
+        session.value(note).starts_with("not synced any more: phone; triggers of sequin_fdw"),
+        "{}",
+        session.value(note)
+    );
+}
+
+#[test]
+fn fields_that_a_narrow_foreign_table_never_had_are_no_news() {
+    let world = World::with_worker(Config::new().records("Account", 8));
+    let mut session = world.connect();
+    session.run(
+        "CREATE SCHEMA crm; CREATE FOREIGN TABLE few (id text OPTIONS (field 'Id', key 'true'), name text OPTIONS (field 'Name')) SERVER sf OPTIONS (object 'Account');
+         SELECT sequin.start_sync('few', 'crm.few', every => '100 ms', options => '{\"follow_schema\": true}')",
+    );
+    world.await_current(&mut session, "crm.few");
+    session.run("SELECT sequin.refresh('crm.few')");
+    assert_eq!(session.number("SELECT count(*) FROM pg_attribute WHERE attrelid = 'few'::regclass AND attnum > 0"), 2);
+    assert_eq!(session.value("SELECT coalesce(note, '') FROM sequin.sync_status"), "");
 }

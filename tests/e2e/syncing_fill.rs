@@ -243,7 +243,7 @@ fn a_row_that_is_locked_while_its_piece_is_kept_is_not_taken_for_one_that_is_gon
 
 #[test]
 fn a_fill_that_the_table_refuses_says_so_and_stops_no_other() {
-    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let world = World::with_worker(Config::new().records("Contact", 150).records("Account", 8));
     let mut session = world.connect();
     session.run(
         "CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.account', 'crm.account', every => '100 ms');

@@ -172,12 +172,15 @@ fn wrong_credentials_back_off_read_well_and_are_forgotten_once_mended() {
     assert_eq!(session.value("SELECT next_try > clock_timestamp() - interval '1 s' FROM sequin.sync_status"), "t");
     // Users' writes say so themselves.
     session.fails_with("28000", "UPDATE crm.contact SET title = 'x' WHERE id = (SELECT min(id) FROM crm.contact)");
+    // Once it is mended, the next try is not waited for.
+    world.await_true(&mut session, "SELECT next_try > clock_timestamp() + interval '13 s' FROM sequin.sync_status");
     session.run("ALTER USER MAPPING FOR CURRENT_USER SERVER sf OPTIONS (SET client_secret 'sequin-secret')");
     session.run("DROP USER MAPPING FOR CURRENT_USER SERVER sf");
     session.run(&world.mapping("sf"));
     let begin = Instant::now();
     world.await_value(&mut session, "SELECT state || coalesce(last_error, '') FROM sequin.sync_status", "current");
     println!("mended after {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
     world.await_equal(&mut session, "Contact", "crm.contact");
 }
 
@@ -533,4 +536,28 @@ fn databases_without_synced_tables_do_not_keep_others_from_being_served() {
     let id = world.sandbox.id("Contact", 1);
     world.upstream().update("Contact", &id, json!({"Title": "Served"}));
     world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{id}'"), "Served");
+}
+
+#[test]
+fn whoever_owns_the_database_can_dump_it() {
+    let (world, mut session) = world("1 hour");
+    assert_eq!(session.fails("TABLE sequin.sync_told").code, "42501");
+    let mut dump = world.cluster().program("pg_dump");
+    dump.args(["-U", &world.name, "-d", &world.name, "-f", "/dev/null"]).env("PGPASSWORD", &world.password);
+    succeed(&mut dump);
+}
+
+#[test]
+fn an_owners_code_that_lets_go_of_advisory_locks_does_not_stop_the_worker() {
+    let (world, mut session) = world("100 ms");
+    session.run(
+        "CREATE FUNCTION loose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_unlock_all(); RETURN NEW; END $$;
+         CREATE TRIGGER loose BEFORE INSERT ON crm.contact FOR EACH ROW EXECUTE FUNCTION loose()",
+    );
+    for name in ["One", "Two"] {
+        world.upstream().create("Contact", json!({"LastName": name}));
+        world.await_value(&mut session, &format!("SELECT count(*) FROM crm.contact WHERE last_name = '{name}'"), "1");
+    }
+    assert_eq!(session.value("SELECT sequin.refresh('crm.contact')"), "0");
+    world.await_equal(&mut session, "Contact", "crm.contact");
 }

@@ -190,9 +190,12 @@ fn only_an_owner_or_a_member_of_that_role_may_start_refresh_and_stop() {
         strange.fails_with("42501", &format!("SELECT {call}"));
     }
     assert_eq!(strange.rows("SELECT * FROM sequin.sync_status").len(), 0);
-    for table in ["sync", "sync_deleted"] {
+    for table in ["sync", "sync_deleted", "sync_told"] {
         for role in [&mut strange, &mut session] {
-            role.fails_with("42501", &format!("SELECT * FROM sequin.{table}"));
+            // How tables are followed is in dumps, which owners of databases make.
+            if table != "sync" {
+                role.fails_with("42501", &format!("SELECT * FROM sequin.{table}"));
+            }
             role.fails_with("42501", &format!("DELETE FROM sequin.{table}"));
         }
     }
@@ -417,4 +420,85 @@ fn functions_of_others_do_not_see_the_status_of_tables_that_are_not_theirs() {
          CREATE FUNCTION own.leak(bigint) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS $$ BEGIN RAISE EXCEPTION 'seen'; END $$",
     );
     assert_eq!(strange.rows("SELECT * FROM sequin.sync_status WHERE own.leak(requests)").len(), 0);
+}
+
+#[test]
+fn null_is_refused_by_name() {
+    let (_world, mut session) = world();
+    for call in [
+        "start_sync(NULL, 'crm.contact')",
+        "start_sync('salesforce.contact', NULL)",
+        "start_sync('salesforce.contact', 'crm.contact', every => NULL)",
+        "start_sync('salesforce.contact', 'crm.contact', options => NULL)",
+        "refresh(to_regclass('typo'))",
+        "stop_sync(to_regclass('typo'))",
+    ] {
+        let failure = session.fails_with("23502", &format!("SELECT sequin.{call}"));
+        assert!(failure.message.contains("may") && failure.message.contains("NULL"), "{failure:?}");
+    }
+}
+
+#[test]
+fn operators_and_functions_of_others_do_not_run_as_whoever_starts_or_stops_a_synced_table() {
+    let (world, mut session) = world();
+    let mut admin = world.as_superuser();
+    let mallory = format!("{}_mallory", world.name);
+    admin.run(&format!("CREATE ROLE \"{mallory}\"; CREATE SCHEMA trap AUTHORIZATION \"{mallory}\""));
+    admin.run(&format!(
+        "SET ROLE \"{mallory}\";
+         CREATE TABLE trap.ran (by text); GRANT INSERT ON trap.ran TO PUBLIC;
+         CREATE FUNCTION trap.same(oid, regproc) RETURNS boolean LANGUAGE sql AS $$ INSERT INTO trap.ran VALUES (current_user); SELECT true $$;
+         CREATE OPERATOR trap.= (LEFTARG = oid, RIGHTARG = regproc, FUNCTION = trap.same);
+         CREATE FUNCTION trap.pick(jsonb, unknown) RETURNS text LANGUAGE sql AS $$ INSERT INTO trap.ran VALUES (current_user); SELECT 'x' $$;
+         CREATE FUNCTION trap.pick(jsonb, text) RETURNS text LANGUAGE sql AS $$ INSERT INTO trap.ran VALUES (current_user); SELECT 'x' $$;
+         CREATE OPERATOR trap.->> (LEFTARG = jsonb, RIGHTARG = text, FUNCTION = trap.pick);
+         GRANT USAGE ON SCHEMA trap TO PUBLIC;
+         RESET ROLE",
+    ).replace("CREATE FUNCTION trap.pick(jsonb, unknown) RETURNS text LANGUAGE sql AS $$ INSERT INTO trap.ran VALUES (current_user); SELECT 'x' $$;", ""));
+    session.run("SET search_path = trap, pg_catalog");
+    session.run(
+        r#"SELECT sequin.start_sync('salesforce.contact', 'crm.contact', options => '{"sweep_every": "1 hour"}')"#,
+    );
+    session
+        .run("SELECT sequin.stop_sync('crm.contact'); SELECT sequin.start_sync('salesforce.contact', 'crm.contact')");
+    session.run("SELECT sequin.refresh('crm.contact'); SELECT sequin.stop_sync('crm.contact')");
+    assert_eq!(admin.column("SELECT by FROM trap.ran"), Vec::<String>::new());
+}
+
+#[test]
+fn a_table_that_has_rows_is_told_what_will_become_of_them_and_nothing_else_is_said() {
+    let world = World::new(Config::new().records("Contact", 60));
+    let (mut session, notices) = world.connect_listening();
+    session.run("CREATE SCHEMA crm; CREATE TABLE crm.contact (id text PRIMARY KEY, last_name text); INSERT INTO crm.contact VALUES ('mine')");
+    notices.take(&mut session);
+    for _ in 0..2 {
+        session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact')");
+        let told: Vec<String> = notices.take(&mut session).into_iter().map(|notice| notice.message).collect();
+        assert_eq!(told.len(), 2, "{told:#?}");
+        assert!(told[0].contains("will be deleted") && told[1].contains("no worker"), "{told:#?}");
+        session.run("SELECT sequin.stop_sync('crm.contact')");
+        assert!(notices.take(&mut session).is_empty());
+    }
+}
+
+#[test]
+fn a_table_whose_foreign_table_is_gone_can_follow_another() {
+    let (world, mut session) = world();
+    session.run(START);
+    session.run("SELECT sequin.refresh('crm.contact')");
+    session.run("DROP FOREIGN TABLE salesforce.contact");
+    session.run("IMPORT FOREIGN SCHEMA salesforce LIMIT TO (contact) FROM SERVER sf INTO salesforce");
+    session.run(START);
+    session.run("SELECT sequin.refresh('crm.contact')");
+    assert_eq!(world.differences(&mut session, "Contact", "crm.contact"), Vec::<String>::new());
+}
+
+#[test]
+fn a_field_that_the_api_does_not_have_is_refused_at_once() {
+    let (_world, mut session) = world();
+    session.run("ALTER FOREIGN TABLE salesforce.contact ALTER COLUMN title OPTIONS (SET field 'Titel')");
+    let failure = session.fails_with("HV005", START);
+    assert!(failure.message.contains("Titel"), "{failure:?}");
+    session.run("ALTER FOREIGN TABLE salesforce.contact ALTER COLUMN title OPTIONS (SET field 'Title')");
+    session.run(START);
 }
