@@ -29,7 +29,7 @@ pub fn call(server: &CStr, method: &str, path: &str, body: Option<String>) -> Re
     };
     // A path may carry more than its name in the query.
     let object = path.split('?').next().unwrap_or_default();
-    let deed = ledger::deed(server, object, done);
+    let deed = ledger::deed(server, object, object, done);
     let spell = move || vec![(None, body.clone().unwrap_or_else(|| "null".to_owned()))];
     let answer = Flight::new(&remote, job, &Arc::default(), &deed, spell).wait()?;
     let answer = answer.and_then(|mut answers| answers.pop());

@@ -33,6 +33,8 @@ pub struct Deed {
     pub owner: u32,
     /// The API's object, or a path.
     pub object: Rc<str>,
+    /// What messages call it: the object may be an id.
+    pub title: Rc<str>,
     /// `inserted`, `updated`, …
     pub done: &'static str,
 }
@@ -99,10 +101,10 @@ pub fn unconfirmed() -> Vec<Unconfirmed> {
 }
 
 /// A deed of the current user.
-pub fn deed(server: pg_sys::Oid, object: &str, done: &'static str) -> Deed {
+pub fn deed(server: pg_sys::Oid, object: &str, title: &str, done: &'static str) -> Deed {
     // SAFETY: reads the backend's current user.
     let owner = unsafe { pg_sys::GetUserId() };
-    Deed { server: server.to_u32(), owner: owner.to_u32(), object: Rc::from(object), done }
+    Deed { server: server.to_u32(), owner: owner.to_u32(), object: Rc::from(object), title: Rc::from(title), done }
 }
 
 impl Ledger {
@@ -137,9 +139,9 @@ impl Ledger {
             }
         }
         deeds.retain(|_, keys| !keys.is_empty());
-        let count = |(deed, keys): (&Deed, &Vec<_>)| format!("{} {} {}", keys.len(), &*deed.object, deed.done);
+        let count = |(deed, keys): (&Deed, &Vec<_>)| format!("{} {} {}", keys.len(), &*deed.title, deed.done);
         let name = |(deed, keys): (&Deed, &Vec<Box<str>>)| {
-            let mut line = format!("{} {}: {}", &*deed.object, deed.done, keys[..keys.len().min(NAMED)].join(", "));
+            let mut line = format!("{} {}: {}", &*deed.title, deed.done, keys[..keys.len().min(NAMED)].join(", "));
             if keys.len() > NAMED {
                 line.push_str(&format!(" and {} more", keys.len() - NAMED));
             }

@@ -12,6 +12,7 @@ use super::catalog::Table;
 use super::error::{detail_on_interrupt, warn};
 use super::ledger::{self, Deed};
 use super::session::{Answers, Remote};
+use super::synced::title;
 use crate::connector::machine::Job;
 use crate::error::{Error, Kind, Result};
 use crate::http::meter::{Account, Meter};
@@ -113,7 +114,7 @@ impl Writer {
             }
         }
         let limits = remote.connector.write_limits(write.op);
-        let deed = ledger::deed(table.server, &write.object, write.op.past());
+        let deed = ledger::deed(table.server, &write.object, &title(table.oid), write.op.past());
         Ok(Writer {
             remote,
             write: Rc::new(write),
@@ -212,7 +213,7 @@ impl Writer {
                 let (first, last) = (self.rows + 1, self.rows + now.len());
                 let title = self.remote.connector.title();
                 let text = format!("{title} has written rows {first} to {last} of the statement without {lacking}");
-                warn(&text, &format!("Look at the records of {}.", self.write.object));
+                warn(&text, &format!("Look at the records of {}.", self.deed.title));
             }
             self.spent = changes;
         }
@@ -397,7 +398,7 @@ fn doubt(account: &Account, deed: &Deed, spell: impl Fn() -> Spelled) -> Option<
     Some(format!(
         "Nobody knows whether these were {} ({}): {}{more}. SELECT * FROM sequin.unconfirmed() lists them.",
         deed.done,
-        deed.object,
+        deed.title,
         shown.join(", "),
     ))
 }

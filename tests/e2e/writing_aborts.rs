@@ -18,7 +18,7 @@ fn prepare_transaction_is_refused_after_a_write() {
     }
     session.run("BEGIN; INSERT INTO salesforce.contact (last_name) VALUES ('a')");
     session.fails_with("0A000", "PREPARE TRANSACTION 'p'").hints("COMMIT");
-    notices.warning(&mut session).mentions("1 Contact inserted");
+    notices.warning(&mut session).mentions("1 salesforce.contact inserted");
 }
 
 #[test]
@@ -103,6 +103,6 @@ fn a_cancel_while_a_batch_is_read_back_says_what_stays() {
         session.fails_with("57014", "INSERT INTO salesforce.contact (last_name) VALUES ('stays') RETURNING name");
     world.sandbox.clear_faults();
     assert!(!failure.everything().contains("Nobody knows"), "{failure:#?}");
-    notices.warning(&mut session).mentions("1 Contact inserted");
+    notices.warning(&mut session).mentions("1 salesforce.contact inserted");
     assert_eq!(world.count("Contact", "LastName", "stays"), 1);
 }

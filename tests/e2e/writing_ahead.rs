@@ -59,7 +59,7 @@ fn an_error_of_a_later_row_comes_after_the_answer_to_the_batch_before() {
     let world = world();
     let (mut session, notices) = world.connect_listening();
     session.fails_with("22012", &insert("date '2000-01-01' + 1 / (n - 250)"));
-    notices.warning(&mut session).mentions("200 Contact inserted");
+    notices.warning(&mut session).mentions("200 salesforce.contact inserted");
     let kept = "SELECT count(*), count(*) FILTER (WHERE outcome = 'written') FROM sequin.unconfirmed()";
     assert_eq!(session.rows(kept), [[Some("200".to_owned()), Some("200".to_owned())]]);
     assert_eq!(world.count("Contact", "LastName", "ahead"), 200);
@@ -83,7 +83,7 @@ fn a_later_row_that_cannot_be_sent_is_told_with_its_place_and_what_was_written_b
     let failure = session.fails(&insert("date 'infinity'"));
     failure.mentions("It is row 250 of the statement").mentions("200 records were written before, and stay");
     assert_eq!(failure.column.as_deref(), Some("birthdate"), "{failure:#?}");
-    notices.warning(&mut session).mentions("200 Contact inserted");
+    notices.warning(&mut session).mentions("200 salesforce.contact inserted");
     assert_eq!(world.count("Contact", "LastName", "ahead"), 200);
 }
 

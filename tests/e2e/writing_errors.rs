@@ -277,7 +277,7 @@ fn a_bad_row_in_the_third_batch_leaves_four_hundred_and_says_so() {
     assert_eq!(held.len(), 400);
     let warning = notices.warning(&mut session);
     assert_eq!(warning.code, "01000", "{warning:#?}");
-    warning.mentions("400 Contact inserted").hints("sequin.unconfirmed()");
+    warning.mentions("400 salesforce.contact inserted").hints("sequin.unconfirmed()");
     let first = held.iter().find(|record| record["LastName"].as_deref() == Some("number 1")).unwrap();
     warning.mentions(first["Id"].as_deref().unwrap()).mentions("and 390 more");
 }

@@ -494,7 +494,7 @@ fn a_procedure_that_commits_settles_what_was_written() {
          END $$",
     );
     session.run("CALL work()");
-    notices.warning(&mut session).mentions("1 Contact inserted");
+    notices.warning(&mut session).mentions("1 salesforce.contact inserted");
     assert_eq!(
         (world.count("Contact", "LastName", "committed"), world.count("Contact", "LastName", "rolled back")),
         (3, 1)

@@ -238,9 +238,9 @@ impl People {
         Others { upstream: self.world.upstream(), object: self.crowd.object, fields: fields.collect() }
     }
 
-    /// As warnings tell of writes: `3 Contact inserted`.
+    /// As warnings tell of writes: `3 far.people inserted`.
     pub fn told(&self, count: usize, done: &str) -> String {
-        format!("{count} {} {done}", (self.crowd.api.object)(&self.world.sandbox, self.crowd.object))
+        format!("{count} far.people {done}")
     }
 }
 

@@ -108,7 +108,7 @@ impl Case<'_> {
         let nobody_knows = detail.contains(&format!(
             "Nobody knows whether these were {} ({})",
             self.statement.past(),
-            self.line.object
+            self.line.table
         ));
         match failure.code.as_str() {
             "08007" => {
@@ -139,7 +139,7 @@ impl Case<'_> {
             [] => Ok(0),
             [warning] => {
                 let told = warning.message.split_once("they stay: ").and_then(|(_, told)| told.split_once(' '));
-                let right = |what: &str| what == format!("{} {}", self.line.object, self.statement.past());
+                let right = |what: &str| what == format!("{} {}", self.line.table, self.statement.past());
                 let count = told.filter(|(_, what)| right(what)).and_then(|(count, _)| count.parse().ok());
                 count.ok_or_else(|| format!("a warning of another kind: {warning:?}"))
             }
