@@ -131,7 +131,7 @@ impl Direct {
         let (table, fields) = (self.scan.table(), self.scan.fields());
         let set = self.set.iter().map(|set| fields[set.place].clone()).collect();
         let write = Write::new(&table.object.name, self.op, set);
-        let mut writer = Writer::open(table, node.user(), write, Vec::new(), self.scan.meter())?;
+        let mut writer = Writer::open(table, node.user(), write, &[], self.scan.meter())?;
         let limits = writer.limits;
         let mut seen = HashSet::new();
         let (mut batch, mut bytes, mut changed) = (Vec::new(), 0, 0);

@@ -37,6 +37,7 @@ mod operator;
 mod plan;
 mod plan_text;
 mod planner;
+mod progress;
 mod rates_file;
 mod read_ahead;
 pub mod registry;

@@ -237,10 +237,10 @@ impl Modify {
             let mut write = Write::new(&object.name, self.plan.op, fields);
             write.skip_duplicates = self.plan.skip_duplicates;
             let key = self.table.key().map(|key| key.attribute);
-            let returning = self.plan.returning.iter().filter(|attribute| Some(**attribute) != key);
-            let returning: Vec<Field> = returning.filter_map(|attribute| field(*attribute)).collect();
+            let returning = self.plan.returning.iter().copied().filter(|attribute| Some(*attribute) != key);
+            let returning: Vec<i16> = returning.collect();
             let meter = Arc::clone(&self.meter);
-            let mut writer = Writer::open(&self.table, self.user, write, returning, meter)?;
+            let mut writer = Writer::open(&self.table, self.user, write, &returning, meter)?;
             writer.tells_keys = !self.outputs.is_empty();
             self.writer = Some(writer);
         }

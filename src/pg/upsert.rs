@@ -33,7 +33,7 @@ fn upsert_into(table: &Table, key: &str, records: &str) -> Result<Vec<Option<Now
     write.by = Some(0);
     // SAFETY: reads the backend's current user.
     let user = unsafe { pg_sys::GetUserId() };
-    let mut writer = Writer::open(table, user, write, Vec::new(), Arc::default())?;
+    let mut writer = Writer::open(table, user, write, &[], Arc::default())?;
     let changes = given.changes(table, &writer)?;
     writer.send_all(changes)
 }

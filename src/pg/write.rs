@@ -11,6 +11,7 @@ use pgrx::pg_sys;
 use super::catalog::Table;
 use super::error::{detail_on_interrupt, warn};
 use super::ledger::{self, Deed};
+use super::progress::Progress;
 use super::session::{Answers, Remote};
 use super::synced::title;
 use crate::connector::machine::Job;
@@ -56,17 +57,20 @@ pub struct Writer {
     pub write: Rc<Write>,
     pub limits: WriteLimits,
     /// Read back after each batch.
-    returning: Vec<Field>,
+    returning: Vec<Returned>,
     /// Whether somebody wants to know the keys of what was written.
     pub tells_keys: bool,
     meter: Arc<Meter>,
     deed: Deed,
-    /// Rows of the statement that were sent or needed no sending.
-    rows: usize,
-    /// Records that were written.
-    written: usize,
+    progress: Rc<Progress>,
     /// The batch before, to be let go of while the next one is on its way: that takes its time.
     spent: Rc<Vec<Change>>,
+}
+
+/// A column that is read back, and its field.
+struct Returned {
+    column: String,
+    field: Field,
 }
 
 /// A batch that is on its way.
@@ -94,11 +98,12 @@ const SHOWN: usize = 3;
 
 impl Writer {
     /// Opens the session. What the table's options leave out of `write`'s fields is described by the API, once.
+    /// `returning`: the attributes that are read back.
     pub fn open(
         table: &Table,
         user: pg_sys::Oid,
         mut write: Write,
-        returning: Vec<Field>,
+        returning: &[i16],
         meter: Arc<Meter>,
     ) -> Result<Writer> {
         let remote = Remote::open(table.server, user)?;
@@ -115,16 +120,19 @@ impl Writer {
         }
         let limits = remote.connector.write_limits(write.op);
         let deed = ledger::deed(table.server, &write.object, &title(table.oid), write.op.past());
+        let returned = |attribute: &i16| {
+            let column = table.column(*attribute)?;
+            Some(Returned { column: column.name.clone(), field: table.object.fields[column.field].clone() })
+        };
         Ok(Writer {
             remote,
             write: Rc::new(write),
             limits,
-            returning,
+            returning: returning.iter().filter_map(returned).collect(),
             tells_keys: true,
             meter,
             deed,
-            rows: 0,
-            written: 0,
+            progress: Progress::of(table.oid),
             spent: Rc::default(),
         })
     }
@@ -141,7 +149,7 @@ impl Writer {
 
     /// The error of a row that cannot even be sent; `ahead` rows wait before it.
     pub fn misfit(&self, error: Error, ahead: usize) -> Error {
-        self.place(error, ahead, None)
+        self.before(self.place(error, ahead, ahead + 1, ""))
     }
 
     /// Sends one batch and waits for its answer.
@@ -187,7 +195,6 @@ impl Writer {
         let Sent { flight, changes, places, mut now } = sent;
         if let Some(flight) = flight {
             let mut outcomes = outcomes(flight, changes.len()).map_err(|error| self.place_batch(error, now.len()))?;
-            let refused = outcomes.iter().position(|outcome| matches!(outcome, Outcome::Refused(_)));
             let tells_keys = self.tells_keys || !self.returning.is_empty();
             let keys = outcomes.iter_mut().filter_map(|outcome| match outcome {
                 Outcome::Written(written) if tells_keys => Some(Some(written.key.clone())),
@@ -195,12 +202,18 @@ impl Writer {
                 _ => None,
             });
             let keys: Vec<_> = keys.collect();
-            self.written += keys.len();
+            self.progress.written.update(|written| written + keys.len());
             if !keys.is_empty() {
                 ledger::written(&self.deed, keys);
             }
-            if let Some(at) = refused {
-                return Err(self.refusal(&outcomes, at, places[at], &changes[at]));
+            let refused = outcomes.iter().zip(&places).zip(changes.iter());
+            let mut refused = refused.filter_map(|((outcome, place), change)| match outcome {
+                Outcome::Refused(error) => Some((error, *place, &*change.key)),
+                _ => None,
+            });
+            if let Some((error, place, key)) = refused.next() {
+                let error = self.place(error.clone(), place, now.len(), key);
+                return Err(self.before(and_more(error, refused.count())));
             }
             let mut lacking = None;
             for (place, outcome) in places.into_iter().zip(outcomes) {
@@ -210,15 +223,15 @@ impl Writer {
                 }
             }
             if let Some(lacking) = lacking {
-                let (first, last) = (self.rows + 1, self.rows + now.len());
                 let title = self.remote.connector.title();
-                let text = format!("{title} has written rows {first} to {last} of the statement without {lacking}");
+                let rows = self.rows(now.len()).unwrap_or_else(|| "the record".to_owned());
+                let text = format!("{title} has written {rows} without {lacking}");
                 warn(&text, &format!("Look at the records of {}.", self.deed.title));
             }
             self.spent = changes;
         }
         self.read_back(&mut now)?;
-        self.rows += now.len();
+        self.progress.rows.update(|rows| rows + now.len());
         Ok(now)
     }
 
@@ -238,43 +251,39 @@ impl Writer {
         Ok(now)
     }
 
-    fn refusal(&self, outcomes: &[Outcome], at: usize, place: usize, change: &Change) -> Error {
-        let errors = outcomes.iter().filter_map(|outcome| match outcome {
-            Outcome::Refused(error) => Some(error),
-            _ => None,
-        });
-        let mut errors = errors.skip(outcomes[..at].iter().filter(|it| matches!(it, Outcome::Refused(_))).count());
-        let Some(error) = errors.next().cloned() else {
-            return Error::new(Kind::Internal, "nothing was refused after all");
-        };
-        let more = errors.count();
-        let error = match more {
-            0 => error,
-            1 => error.detail("One more record of the batch was refused."),
-            _ => error.detail(format!("{more} more records of the batch were refused.")),
-        };
-        self.place(error, place, Some(&change.key))
-    }
-
-    /// Says where in the statement it happened, and what is done already.
-    fn place(&self, error: Error, ahead: usize, key: Option<&str>) -> Error {
-        let mut line = format!("It is row {} of the statement", self.rows + ahead + 1);
-        if let Some(key) = key.filter(|key| !key.is_empty()) {
-            line.push_str(&format!(" (\"{key}\")"));
+    /// Says which row of the statement it is, if others are known of: so many are at hand, `ahead` of them before it.
+    fn place(&self, error: Error, ahead: usize, at_hand: usize, key: &str) -> Error {
+        let rows = self.progress.rows.get();
+        let row = (rows + at_hand > 1).then(|| format!("row {} of the statement", rows + ahead + 1));
+        match (row, key) {
+            (None, "") => error,
+            (None, key) => error.detail(format!("It is the record \"{key}\".")),
+            (Some(row), "") => error.detail(format!("It is {row}.")),
+            (Some(row), key) => error.detail(format!("It is {row} (\"{key}\").")),
         }
-        let error = error.detail(format!("{line}."));
-        self.before(error)
     }
 
     fn place_batch(&self, error: Error, rows: usize) -> Error {
-        let (first, last) = (self.rows + 1, self.rows + rows);
-        let of = if first == last { format!("row {first}") } else { format!("rows {first} to {last}") };
-        self.before(error.detail(format!("It happened with {of} of the statement.")))
+        let error = match self.rows(rows) {
+            Some(rows) => error.detail(format!("It happened with {rows}.")),
+            None => error,
+        };
+        self.before(error)
+    }
+
+    /// What so many rows from here on are called, if others are known of.
+    fn rows(&self, count: usize) -> Option<String> {
+        let (first, last) = (self.progress.rows.get() + 1, self.progress.rows.get() + count);
+        match last {
+            1 => None,
+            _ if first == last => Some(format!("row {first} of the statement")),
+            _ => Some(format!("rows {first} to {last} of the statement")),
+        }
     }
 
     /// Says how many records were written before it happened.
     pub fn before(&self, error: Error) -> Error {
-        match self.written {
+        match self.progress.written.get() {
             0 => error,
             1 => error.detail("One record was written before, and stays."),
             n => error.detail(format!("{n} records were written before, and stay.")),
@@ -282,7 +291,7 @@ impl Writer {
     }
 
     /// Reads the records as they are now, with one request.
-    fn read_back(&mut self, now: &mut [Option<Now>]) -> Result<()> {
+    fn read_back(&self, now: &mut [Option<Now>]) -> Result<()> {
         if self.returning.is_empty() {
             return Ok(());
         }
@@ -291,17 +300,7 @@ impl Writer {
             return Ok(());
         }
         let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
-        let read = || {
-            let job = self.remote.connector.retrieve(&self.write.object, &self.returning, &keys)?;
-            let mut answers = self.remote.stream(vec![job], Arc::clone(&self.meter));
-            let records = answers.receive()?.unwrap_or_default();
-            if records.len() == keys.len() {
-                return Ok(records);
-            }
-            let message = format!("the API answered for {} records where {} were asked", records.len(), keys.len());
-            Err(Error::new(Kind::Unreadable, message))
-        };
-        let records = read().map_err(|error| self.before(error))?;
+        let records = self.retrieve_known(&keys).map_err(|error| self.before(error))?;
         for (now, record) in now.iter_mut().flatten().zip(records) {
             now.cells = record.ok_or_else(|| {
                 let message = format!("\"{}\" was written, and cannot be read back: it is gone or hidden", now.key);
@@ -309,6 +308,82 @@ impl Writer {
             })?;
         }
         Ok(())
+    }
+
+    /// Records by their keys. They are written: that the API has lost a field is no reason to fail, and to make somebody
+    /// write them again. Its cells are NULL.
+    fn retrieve_known(&self, keys: &[&str]) -> Result<Vec<Option<Record>>> {
+        let (mut lost, mut hint) = (Vec::new(), String::new());
+        let records = loop {
+            let known = self.returning.iter().filter(|returned| !self.progress.has_lost(&returned.column));
+            let fields: Vec<Field> = known.clone().map(|returned| returned.field.clone()).collect();
+            match self.retrieve(&fields, keys) {
+                Ok(records) => break records,
+                // Each round asks for less.
+                Err(error) => {
+                    let lacks: Vec<&Returned> = known.filter(|returned| lacks(&error, &returned.field)).collect();
+                    if lacks.is_empty() {
+                        return Err(error);
+                    }
+                    hint = error.hint_text().unwrap_or_default().to_owned();
+                    self.progress.lost.borrow_mut().extend(lacks.iter().map(|returned| returned.column.clone()));
+                    lost.extend(lacks);
+                }
+            }
+        };
+        if !lost.is_empty() {
+            self.warn_of_lost(&lost, &hint);
+        }
+        let whole = |record: Record| {
+            let mut cells = record.into_iter();
+            let cell = |returned: &Returned| match self.progress.has_lost(&returned.column) {
+                true => Value::Null,
+                false => cells.next().unwrap_or(Value::Null),
+            };
+            self.returning.iter().map(cell).collect()
+        };
+        Ok(records.into_iter().map(|record| record.map(whole)).collect())
+    }
+
+    fn retrieve(&self, fields: &[Field], keys: &[&str]) -> Result<Vec<Option<Record>>> {
+        if fields.is_empty() {
+            return Ok(keys.iter().map(|_| Some(Record::default())).collect());
+        }
+        let job = self.remote.connector.retrieve(&self.write.object, fields, keys)?;
+        let mut answers = self.remote.stream(vec![job], Arc::clone(&self.meter));
+        let records = answers.receive()?.unwrap_or_default();
+        if records.len() == keys.len() {
+            return Ok(records);
+        }
+        let message = format!("the API answered for {} records where {} were asked", records.len(), keys.len());
+        Err(Error::new(Kind::Unreadable, message))
+    }
+
+    fn warn_of_lost(&self, lost: &[&Returned], hint: &str) {
+        let (title, table) = (self.remote.connector.title(), &self.deed.title);
+        let names = lost.iter().map(|lost| format!("\"{}\" (field {})", lost.column, lost.field.name));
+        let names = names.collect::<Vec<_>>().join(", ");
+        let text = match lost {
+            [_] => format!("column {names} of {table} was not read back: {title} has no such field any more"),
+            _ => format!("columns {names} of {table} were not read back: {title} has no such fields any more"),
+        };
+        warn(&text, hint);
+    }
+}
+
+/// Whether an error says that the API has no such field. Of a path to another record's it names the last part alone.
+fn lacks(error: &Error, field: &Field) -> bool {
+    let last = field.name.rsplit('.').next();
+    let named = error.column_name().zip(last).is_some_and(|(named, last)| named.eq_ignore_ascii_case(last));
+    error.kind() == Kind::UnknownField && (named || error.column_name() == Some(field.name.as_str()))
+}
+
+/// The error of a record, of whose batch more were refused.
+fn and_more(error: Error, more: usize) -> Error {
+    match more {
+        0 => error,
+        1 => error.detail("One more record of the batch was refused."),
+        _ => error.detail(format!("{more} more records of the batch were refused.")),
     }
 }
 

@@ -6,6 +6,7 @@
 //! <https://www.postgresql.org/docs/current/trigger-interface.html>
 
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Datum};
@@ -13,7 +14,9 @@ use pgrx::{PgRelation, PgTryBuilder, pg_guard};
 
 use super::catalog;
 use super::error::{name_anew, or_raise};
+use super::memory;
 use super::merge::{Ours, is_ours};
+use super::progress::Progress;
 use super::role::ActingAs;
 use super::spi::{Arg, Spi, null_flag, oid_arg, trigger_depth};
 use super::synced::{Lock, Synced, as_keeper};
@@ -40,8 +43,8 @@ pub unsafe extern "C-unwind" fn sequin_write_through(call: pg_sys::FunctionCallI
         let message = "sequin.write_through() is for triggers of synced tables";
         or_raise(Err(Error::new(Kind::NotSupported, message)))
     }
-    // SAFETY: checked above; live until this function returns.
-    let trigger = Trigger { data, fields: unsafe { &*data } };
+    // SAFETY: checked above; both are live until this function returns.
+    let trigger = unsafe { Trigger { data, fields: &*data, function: (*call).flinfo } };
     let row = named_anew(&trigger, || or_raise(trigger.run()));
     Datum::from(row)
 }
@@ -64,6 +67,8 @@ fn named_anew<T>(trigger: &Trigger<'_>, work: impl FnOnce() -> T) -> T {
 struct Trigger<'t> {
     data: *mut pg_sys::TriggerData,
     fields: &'t pg_sys::TriggerData,
+    /// Lasts as long as the statement that fires the trigger.
+    function: *mut pg_sys::FmgrInfo,
 }
 
 impl Trigger<'_> {
@@ -124,11 +129,13 @@ impl Trigger<'_> {
             (!null).then_some(datum)
         };
         let (key_place, key_type) = synced.places[0];
+        let progress = self.progress();
         let _owner = ActingAs::definer(synced.owner);
         if let Some(key) = cell(key_place) {
             let spi = Spi::connect()?;
             if spi.run(&synced.names.is_here(), &[(key_type, Some(key))])?.len() > 0 {
                 // ON CONFLICT decides, or the primary key does.
+                progress.rows.update(|rows| rows + 1);
                 return Ok(row);
             }
             let (schema, name) = catalog::relation_name(synced.target);
@@ -148,6 +155,7 @@ impl Trigger<'_> {
             .collect();
         let (columns, args): (Vec<usize>, Vec<Arg>) = given.into_iter().unzip();
         let spi = Spi::connect()?;
+        let _part = progress.share(synced.source.oid);
         let answer = spi.run(&synced.names.create(&columns), &args)?;
         if answer.len() != 1 {
             return Err(Error::new(Kind::Internal, "an INSERT into the foreign table returned no row"));
@@ -179,6 +187,17 @@ impl Trigger<'_> {
         })
     }
 
+    /// How far the statement is, whose rows come here one after the other.
+    fn progress(&self) -> Rc<Progress> {
+        // SAFETY: the function that is being called; the field is for its own use.
+        let function = unsafe { &mut *self.function };
+        if function.fn_extra.is_null() {
+            function.fn_extra = memory::keep(function.fn_mcxt, Rc::<Progress>::default()).cast();
+        }
+        // SAFETY: nothing else is kept there, and it lives as long as the function's memory.
+        Rc::clone(unsafe { &*function.fn_extra.cast::<Rc<Progress>>() })
+    }
+
     fn update(&self, synced: &Synced) -> Result<()> {
         let _owner = ActingAs::definer(synced.owner);
         let _ours = Ours::begin(synced.target);
@@ -199,6 +218,8 @@ impl Trigger<'_> {
         if changed.is_empty() {
             return Ok(());
         }
+        let progress = Rc::<Progress>::default();
+        let _part = progress.share(synced.source.oid);
         let done = spi.run(&synced.names.send_update(&changed), &[])?;
         let (rows, sent) = (done.count(0, 1), done.count(0, 2));
         if sent < rows {
@@ -209,6 +230,11 @@ impl Trigger<'_> {
             )
             .hint("Try again once they have left the table; sequin.refresh() lets them leave at once.")
             .table(&schema, &name));
+        }
+        let columns = synced.names.columns.iter().enumerate();
+        let unread: Vec<usize> = columns.filter(|(_, column)| progress.has_lost(column)).map(|(at, _)| at).collect();
+        if !unread.is_empty() {
+            spi.run(&synced.names.keep_unread(&unread), &[])?;
         }
         Ok(())
     }

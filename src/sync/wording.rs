@@ -231,6 +231,13 @@ impl Names {
         )
     }
 
+    /// Gives the columns at these places back what an UPDATE left in them, since the API did not answer for them.
+    pub fn keep_unread(&self, unread: &[usize]) -> String {
+        let (target, key) = (&self.target, quote(&self.key));
+        let set: Vec<_> = unread.iter().map(|at| format!("{0} = a.{0}", quote(&self.columns[*at]))).collect();
+        format!("UPDATE {target} t SET {} FROM {AFTER} a WHERE t.{key} = a.{key}", set.join(", "))
+    }
+
     /// Deletes at the API what a DELETE deleted here.
     pub fn send_delete(&self) -> String {
         let (source, key) = (&self.source, quote(&self.key));
@@ -318,6 +325,14 @@ mod tests {
     fn only_changed_columns_are_sent_and_each_row_keeps_the_others() {
         let sent = names().send_update(&[1]);
         assert!(sent.contains(r#"SET "it's" = CASE WHEN ROW(b."it's")::record OPERATOR(pg_catalog.*<>) ROW(a."it's")::record THEN a."it's" ELSE s."it's" END FROM"#), "{sent}");
+    }
+
+    #[test]
+    fn columns_that_were_not_read_get_back_what_the_update_left_in_them() {
+        assert_eq!(
+            names().keep_unread(&[0, 1]),
+            r#"UPDATE "crm"."my ""contacts""" t SET "name" = a."name", "it's" = a."it's" FROM sequin_after a WHERE t."id" = a."id""#
+        );
     }
 
     #[test]

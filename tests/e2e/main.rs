@@ -53,6 +53,7 @@ mod writing_aborts;
 mod writing_ahead;
 mod writing_alike;
 mod writing_errors;
+mod writing_lost_fields;
 mod writing_plans;
 mod writing_tables;
 mod writing_traps;

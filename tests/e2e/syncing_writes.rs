@@ -213,3 +213,27 @@ fn rows_that_a_policy_hides_from_the_owner_are_told_of_and_do_not_stay_behind_in
     session.run("ALTER TABLE crm.contact NO FORCE ROW LEVEL SECURITY; SELECT sequin.refresh('crm.contact')");
     equal(&world, &mut session);
 }
+
+#[test]
+fn a_refused_row_is_told_by_its_place_in_the_users_own_statement() {
+    let (world, mut session) = world();
+    let taken = world.sandbox.id("Contact", 1);
+    let insert = "INSERT INTO crm.contact (last_name, email) VALUES ('Ok1', 'ok1@example.com'), ('Bad', 'nope')";
+    let failure = session.fails_with("22P02", insert);
+    failure.mentions("It is row 2 of the statement.\\nOne record was written before, and stays.");
+    let failure = session
+        .try_copy("COPY crm.contact (last_name, email) FROM STDIN", "a\ta@example.com\nb\t\\N\nc\tworse\n")
+        .expect_err("no address");
+    failure.mentions("It is row 3 of the statement.\\n2 records were written before, and stay.").mentions("line 3");
+    // A row that is here already counts.
+    let failure = session.fails_with("22P02", &format!("INSERT INTO crm.contact (id, last_name, email) VALUES ('{taken}', 'x', NULL), (NULL, 'Bad', 'nope') ON CONFLICT DO NOTHING"));
+    failure.mentions("It is row 2 of the statement.");
+    // The next statement begins anew, and the only row needs no number.
+    for table in ["crm", "salesforce"] {
+        let failure = session
+            .fails_with("22P02", &format!("INSERT INTO {table}.contact (last_name, email) VALUES ('Bad', 'nope')"));
+        assert!(!failure.everything().contains("of the statement"), "{failure:#?}");
+    }
+    let failure = session.fails_with("22P02", &format!("UPDATE crm.contact SET email = 'nope' WHERE id = '{taken}'"));
+    failure.mentions(&format!("It is the record \\\"{taken}\\\"."));
+}
