@@ -21,7 +21,7 @@ use super::role::ActingAs;
 use super::spi::{Arg, Spi, null_flag, oid_arg, trigger_depth};
 use super::synced::{Lock, Synced, as_keeper};
 use crate::error::{Error, Kind, Result};
-use crate::sync::wording::SYNCED_AT;
+use crate::sync::wording::{NAMED, SYNCED_AT};
 
 #[unsafe(no_mangle)]
 pub extern "C" fn pg_finfo_sequin_write_through() -> &'static pg_sys::Pg_finfo_record {
@@ -224,10 +224,16 @@ impl Trigger<'_> {
         let (rows, sent) = (done.count(0, 1), done.count(0, 2));
         if sent < rows {
             let gone = rows - sent;
+            let are = if gone == 1 { "is" } else { "are" };
+            let mut named = done.text(0, 3).unwrap_or_default();
+            if gone > NAMED {
+                named.push_str(&format!(" and {} more", gone - NAMED));
+            }
             return Err(Error::new(
                 Kind::Conflict,
-                format!("{gone} of {rows} records of \"{name}\" are gone at the API"),
+                format!("{gone} of {rows} records of \"{name}\" {are} gone at the API"),
             )
+            .detail(format!("Gone: {named}."))
             .hint("Try again once they have left the table; sequin.refresh() lets them leave at once.")
             .table(&schema, &name));
         }

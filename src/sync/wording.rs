@@ -12,6 +12,9 @@ use crate::schema::sql::{column, identifier as quote, literal, sql_type};
 /// When a row was last known to be as the API has it.
 pub const SYNCED_AT: &str = "_synced_at";
 
+/// Records that an error names.
+pub const NAMED: u64 = 10;
+
 /// Transition tables of the triggers.
 const BEFORE: &str = "sequin_before";
 const AFTER: &str = "sequin_after";
@@ -205,7 +208,7 @@ impl Names {
     }
 
     /// Sends what an UPDATE changed in the columns at these places, and keeps what the API answers. Returns how many
-    /// rows changed, and how many records the API has changed.
+    /// rows changed, how many records the API has changed, and the keys of some that it has not.
     pub fn send_update(&self, changed: &[usize]) -> String {
         let (target, source, key) = (&self.target, &self.source, quote(&self.key));
         let names: Vec<_> = changed.iter().map(|at| quote(&self.columns[*at])).collect();
@@ -223,7 +226,8 @@ impl Names {
              sent AS (UPDATE {source} s SET {} FROM {AFTER} a JOIN {BEFORE} b ON b.{key} = a.{key} \
              WHERE s.{key} = a.{key} AND s.{key} = ANY (ARRAY(SELECT key FROM changed)) RETURNING {}), \
              kept AS (UPDATE {target} t SET {}{SYNCED_AT} = clock_timestamp() FROM sent p WHERE t.{key} = p.{key}) \
-             SELECT (SELECT count(*) FROM changed), (SELECT count(*) FROM sent)",
+             SELECT (SELECT count(*) FROM changed), (SELECT count(*) FROM sent), (SELECT string_agg(key::text, ', ') FROM \
+             (SELECT key FROM changed WHERE key NOT IN (SELECT {key} FROM sent) ORDER BY key LIMIT {NAMED}) AS gone)",
             differs.join(" OR "),
             set.join(", "),
             self.list("s."),

@@ -265,7 +265,7 @@ fn records_that_are_gone_at_the_api_can_be_deleted_here_and_not_updated(crowd: &
     let (gone, live) = (people.id(9), people.id(11));
     people.others().delete(&[gone.clone(), people.id(10)]);
     let update = format!("UPDATE crm.people SET note = 'x' WHERE id IN ('{gone}', '{live}')");
-    session.fails_with("40001", &update).hints("refresh");
+    session.fails_with("40001", &update).mentions(&format!("Gone: {gone}.")).hints("refresh");
     session.run("SELECT sequin.refresh('crm.people')");
     people.equal(&mut session);
     people.others().delete(std::slice::from_ref(&live));

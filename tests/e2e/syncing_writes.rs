@@ -237,3 +237,16 @@ fn a_refused_row_is_told_by_its_place_in_the_users_own_statement() {
     let failure = session.fails_with("22P02", &format!("UPDATE crm.contact SET email = 'nope' WHERE id = '{taken}'"));
     failure.mentions(&format!("It is the record \\\"{taken}\\\"."));
 }
+
+#[test]
+fn an_update_of_records_that_are_gone_names_ten_of_them() {
+    let (world, mut session) = world();
+    let gone: Vec<String> = (0..12).map(|n| world.sandbox.id("Contact", n)).collect();
+    world.upstream().delete_all(&gone);
+    let failure = session.fails_with("40001", "UPDATE crm.contact SET title = 'all'");
+    failure.mentions("12 of 40 records of \\\"contact\\\" are gone at the API").mentions(" and 2 more.");
+    let detail = failure.detail.as_deref().unwrap_or_default();
+    assert_eq!(gone.iter().filter(|id| detail.contains(*id)).count(), 10, "{detail}");
+    let failure = session.fails_with("40001", &format!("UPDATE crm.contact SET title = 'x' WHERE id = '{}'", gone[0]));
+    failure.mentions("1 of 1 records of \\\"contact\\\" is gone").mentions(&format!("Gone: {}.", gone[0]));
+}
