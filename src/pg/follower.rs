@@ -356,7 +356,8 @@ impl Follower {
                 }
                 if self.ended {
                     // What was hidden from the list of a filling only another one shows.
-                    let swept_at = if filling && !self.stable { NEVER_SWEPT } else { self.first_began };
+                    let again = filling && !self.stable && self.synced.sweep_every.is_some();
+                    let swept_at = if again { NEVER_SWEPT } else { self.first_began };
                     (state.filled, state.swept_at) = (true, Some(swept_at));
                     if !filling {
                         state.columns = Some(self.synced.columns.clone());
