@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, c_int};
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys::panic::CaughtError;
@@ -12,18 +12,25 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{PgSqlErrorCode, PgTryBuilder, check_for_interrupts, pg_guard};
 
 use super::memory::text;
-use super::{registry, synced, version};
+use super::registry::{self, Reason};
+use super::version;
 use crate::error::{Error, Kind, Result};
 
 /// How often the launcher looks for new databases, and for workers that have died.
 const NAP: Duration = Duration::from_secs(5);
 
-/// The least time, in microseconds, between two starts of a worker: for whoever has died, and while one is on its way.
-const AFTER_DEATH: i64 = 5_000_000;
-const ON_ITS_WAY: i64 = 500_000;
+/// How soon to look again when more workers were due than could be started at a time.
+const SOON: Duration = Duration::from_millis(250);
 
-/// How soon to look again if a worker is not to be started yet.
-const SOON: Duration = Duration::from_millis(100);
+/// How long after its start a worker is started again that has died, and how long at most if it never comes to work.
+const AFTER_DEATH: Duration = Duration::from_secs(5);
+const MAX_BACK_OFF: Duration = Duration::from_secs(300);
+
+/// How often a database without a worker is looked into; less often where there are many.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// A database with this connection limit is what an interrupted DROP DATABASE leaves. Nobody can connect to it.
+const INVALID: i32 = -2;
 
 /// Registers the launcher, if the postmaster is what loads the library. It starts when the server is no standby (any
 /// more).
@@ -131,7 +138,15 @@ pub fn take_signals() {
 
 /// What every turn of a process begins with.
 pub fn serve_signals() {
+    // Between two transactions there is nothing that a cancel could end, and the process itself goes on.
+    // SAFETY: counts up, and down again unless the process ends.
+    unsafe { pg_sys::QueryCancelHoldoffCount += 1 };
     check_for_interrupts!();
+    // SAFETY: a flag that a handler sets.
+    unsafe {
+        pg_sys::QueryCancelHoldoffCount -= 1;
+        pg_sys::QueryCancelPending = 0;
+    }
     // Whoever never comes to wait does not hear of it otherwise, and would keep the server from starting again.
     // SAFETY: looks whether the postmaster's end of a pipe is open; leaves the process.
     unsafe {
@@ -159,39 +174,92 @@ pub unsafe extern "C-unwind" fn sequin_launcher(_argument: Datum) {
     // SAFETY: a process of ours that is connected to no database yet; it sees what all databases share.
     unsafe { pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0) };
     registry::enter_launcher();
-    // When a worker was last started.
-    let mut started: HashMap<Oid, i64> = HashMap::new();
+    let mut starts = HashMap::new();
     loop {
         serve_signals();
-        let mut nap = NAP;
-        match transaction(databases) {
-            Ok(databases) => {
-                started.retain(|database, _| databases.contains(database));
-                let time = synced::now();
-                for (database, died) in registry::to_start(&databases, |database| started.contains_key(&database)) {
-                    let least = if died { AFTER_DEATH } else { ON_ITS_WAY };
-                    if started.get(&database).is_some_and(|at| at + least > time) {
-                        nap = SOON;
-                    } else if start_worker(database) {
-                        started.insert(database, time);
-                    } else {
-                        pgrx::log!("sequin_fdw: no worker could be started; max_worker_processes may be too low");
-                        break;
-                    }
-                }
+        let nap = match transaction(databases) {
+            Ok(databases) => start_workers(&databases, &mut starts),
+            Err(failure) => {
+                pgrx::log!("sequin_fdw launcher: {}", failure.text);
+                NAP
             }
-            Err(failure) => pgrx::log!("sequin_fdw launcher: {}", failure.text),
-        }
+        };
         sleep(nap);
+    }
+}
+
+/// What the launcher has done for a database.
+struct Started {
+    /// When the last worker was started.
+    at: Instant,
+    /// How many in a row never came to work.
+    in_vain: u32,
+}
+
+/// Starts the workers that are due. How soon to look again.
+fn start_workers(databases: &[Oid], starts: &mut HashMap<Oid, Started>) -> Duration {
+    starts.retain(|database, _| databases.contains(database));
+    let (mut nap, mut some, mut room) = (NAP, false, true);
+    // The database that was looked into longest ago.
+    let mut oldest: Option<(Instant, Oid)> = None;
+    for vacancy in registry::vacancies(databases) {
+        let before = starts.get_mut(&vacancy.database);
+        let mut wait = Duration::from_micros(vacancy.quiet);
+        if let Some(before) = before {
+            if vacancy.came {
+                before.in_vain = 0;
+            }
+            wait = wait.max(pause(vacancy.reason, before.in_vain).saturating_sub(before.at.elapsed()));
+            if vacancy.reason == Reason::Look {
+                if wait.is_zero() && oldest.is_none_or(|(at, _)| before.at < at) {
+                    oldest = Some((before.at, vacancy.database));
+                }
+                continue;
+            }
+        }
+        if !wait.is_zero() {
+            nap = nap.min(wait);
+        } else if room {
+            room = start_worker(vacancy.database, starts);
+            some |= room;
+        }
+    }
+    if !room && some {
+        // Those that find nothing to do make room within moments.
+        return SOON;
+    }
+    if !room {
+        pgrx::log!("sequin_fdw: no worker could be started; max_worker_processes may be too low");
+        return nap;
+    }
+    // One a nap, however many there are. It can wait if none can be started.
+    if let Some((_, database)) = oldest {
+        start_worker(database, starts);
+    }
+    nap
+}
+
+/// The least time between two starts of a worker, of which so many in a row never came to work.
+fn pause(reason: Reason, in_vain: u32) -> Duration {
+    let usual = match reason {
+        Reason::Wanted => Duration::ZERO,
+        Reason::Died | Reason::Prepared => AFTER_DEATH,
+        Reason::Look => LOOK_AGAIN,
+    };
+    match in_vain {
+        0 => usual,
+        _ => usual.max(MAX_BACK_OFF.min(AFTER_DEATH * (1 << (in_vain - 1).min(16)))),
     }
 }
 
 /// Waits until the latch is set, or for so long.
 fn sleep(time: Duration) {
+    // Rounded up, lest a wait of less than a millisecond be none.
+    let time = time.as_millis() as i64 + 1;
     let events = (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as c_int;
     // SAFETY: our own latch.
     unsafe {
-        pg_sys::WaitLatch(pg_sys::MyLatch, events, time.as_millis() as _, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::WaitLatch(pg_sys::MyLatch, events, time as _, pg_sys::PG_WAIT_EXTENSION);
         pg_sys::ResetLatch(pg_sys::MyLatch);
     }
 }
@@ -209,7 +277,7 @@ fn databases() -> Result<Vec<Oid>> {
                 break;
             }
             let row = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>();
-            if row.datallowconn && !row.datistemplate {
+            if row.datallowconn && !row.datistemplate && row.datconnlimit != INVALID {
                 found.push(row.oid);
             }
         }
@@ -219,8 +287,9 @@ fn databases() -> Result<Vec<Oid>> {
     Ok(found)
 }
 
-fn start_worker(database: Oid) -> bool {
-    BackgroundWorkerBuilder::new("sequin_fdw worker")
+/// False if none could be started.
+fn start_worker(database: Oid, starts: &mut HashMap<Oid, Started>) -> bool {
+    let started = BackgroundWorkerBuilder::new("sequin_fdw worker")
         .set_type("sequin_fdw worker")
         .set_library("sequin_fdw")
         .set_function("sequin_worker")
@@ -228,8 +297,13 @@ fn start_worker(database: Oid) -> bool {
         .set_start_time(BgWorkerStartTime::RecoveryFinished)
         .set_restart_time(None)
         .enable_spi_access()
-        .load_dynamic()
-        .is_ok()
+        .load_dynamic();
+    if started.is_ok() {
+        // Until it has come.
+        let in_vain = starts.get(&database).map_or(1, |before| before.in_vain.saturating_add(1));
+        starts.insert(database, Started { at: Instant::now(), in_vain });
+    }
+    started.is_ok()
 }
 
 /// The name of the database that this process is connected to.

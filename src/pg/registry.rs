@@ -2,6 +2,8 @@
 //!
 //! There is none unless the library is among `shared_preload_libraries`.
 
+use std::ptr::NonNull;
+
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_guard, pg_shmem_init};
 
@@ -13,23 +15,42 @@ const MAX_DATABASES: usize = 64;
 /// How long a database stays without a worker after somebody needed it to have none, in microseconds.
 const QUIET: i64 = 10_000_000;
 
+/// How long after a PREPARE TRANSACTION its commit is expected, in microseconds.
+const PREPARED: i64 = 60_000_000;
+
+/// A process of this cluster. Its number alone may be another's by the time that somebody looks.
+#[derive(Clone, Copy, PartialEq)]
+struct Process {
+    number: i32,
+    /// The address of its PGPROC, the same in all processes. Background workers have some to themselves.
+    place: usize,
+}
+
+const NOBODY: Process = Process { number: 0, place: 0 };
+
 #[derive(Clone, Copy)]
 struct Entry {
     /// 0 if the entry is free.
     database: u32,
-    /// The worker's process; 0 if none runs.
-    worker: i32,
+    worker: Process,
+    /// Whether a worker has come since the launcher last asked.
+    came: bool,
+    /// Whether the last worker ended before its work did.
+    died: bool,
     /// Whether somebody asked for a worker, or for a look at what has changed, since it last looked.
     wanted: bool,
-    /// No worker is to be started before.
+    /// No worker is to be there before.
     quiet_until: i64,
+    /// Until then a prepared transaction may be committed that changes what there is to do.
+    prepared_until: i64,
 }
 
-const FREE: Entry = Entry { database: 0, worker: 0, wanted: false, quiet_until: 0 };
+const FREE: Entry =
+    Entry { database: 0, worker: NOBODY, came: false, died: false, wanted: false, quiet_until: 0, prepared_until: 0 };
 
 #[derive(Clone, Copy)]
 struct Registry {
-    launcher: i32,
+    launcher: Process,
     entries: [Entry; MAX_DATABASES],
 }
 
@@ -38,7 +59,7 @@ unsafe impl PGRXSharedMemory for Registry {}
 
 impl Default for Registry {
     fn default() -> Self {
-        Registry { launcher: 0, entries: [FREE; MAX_DATABASES] }
+        Registry { launcher: NOBODY, entries: [FREE; MAX_DATABASES] }
     }
 }
 
@@ -65,6 +86,30 @@ pub fn is_there() -> bool {
     unsafe { PRELOADED }
 }
 
+impl Process {
+    fn me() -> Process {
+        // SAFETY: globals of this process, set before it runs anything of ours.
+        unsafe { Process { number: pg_sys::MyProcPid, place: pg_sys::MyProc.addr() } }
+    }
+
+    fn find(self) -> Option<NonNull<pg_sys::PGPROC>> {
+        // SAFETY: a look into the table of processes.
+        let found = unsafe { pg_sys::BackendPidGetProc(self.number) };
+        NonNull::new(found).filter(|found| found.as_ptr().addr() == self.place)
+    }
+
+    fn lives(self) -> bool {
+        self.find().is_some()
+    }
+
+    fn set_latch(self) {
+        if let Some(mut found) = self.find() {
+            // SAFETY: in shared memory for good; a latch there may be set whoever it belongs to by now.
+            unsafe { pg_sys::SetLatch(&mut found.as_mut().procLatch) };
+        }
+    }
+}
+
 impl Registry {
     fn entry(&mut self, database: Oid) -> Option<&mut Entry> {
         let database = database.to_u32();
@@ -78,25 +123,35 @@ impl Registry {
 
 /// The launcher says that it is there.
 pub fn enter_launcher() {
-    // SAFETY: a global of this process.
-    REGISTRY.exclusive().launcher = unsafe { pg_sys::MyProcPid };
+    REGISTRY.exclusive().launcher = Process::me();
 }
 
-/// A worker says that it is there. False if another one is.
+/// A worker says that it is there. False if it is not to be.
 pub fn enter_worker(database: Oid) -> bool {
-    // SAFETY: a global of this process.
-    let me = unsafe { pg_sys::MyProcPid };
     let mut registry = REGISTRY.exclusive();
     let Some(entry) = registry.entry(database) else {
         drop(registry);
         pgrx::log!("sequin_fdw: {MAX_DATABASES} databases have workers, and no more can");
         return false;
     };
-    if entry.worker != 0 && entry.worker != me && alive(entry.worker) {
+    if entry.worker.lives() || entry.quiet_until > now() {
         return false;
     }
-    (entry.worker, entry.wanted) = (me, false);
+    *entry = Entry { worker: Process::me(), came: true, died: false, wanted: false, ..*entry };
+    drop(registry);
+    // SAFETY: registers a plain function, once in a worker's life.
+    unsafe { pg_sys::before_shmem_exit(Some(abandon), pg_sys::Datum::from(0)) };
     true
+}
+
+/// A worker's end, while its entry can still be reached. A server whose processes are killed begins with a new registry.
+#[pg_guard]
+unsafe extern "C-unwind" fn abandon(_code: i32, _argument: pg_sys::Datum) {
+    let me = Process::me();
+    // Unless it has left.
+    if let Some(entry) = REGISTRY.exclusive().entries.iter_mut().find(|entry| entry.worker == me) {
+        (entry.worker, entry.died) = (NOBODY, true);
+    }
 }
 
 /// A worker says that it ends since there is nothing to do. False if somebody wants it meanwhile.
@@ -106,7 +161,7 @@ pub fn leave_worker(database: Oid) -> bool {
     if entry.wanted {
         return false;
     }
-    entry.worker = 0;
+    entry.worker = NOBODY;
     true
 }
 
@@ -126,38 +181,75 @@ pub fn wake(database: Oid) {
         let launcher = registry.launcher;
         let Some(entry) = registry.entry(database) else { return };
         entry.wanted = true;
-        if entry.worker != 0 { entry.worker } else { launcher }
+        if entry.worker == NOBODY { launcher } else { entry.worker }
     };
-    set_latch(sleeper);
+    sleeper.set_latch();
 }
 
-/// Databases whose worker is not running and is to be started, of these, and whether it has died; those that somebody
-/// waits for first. What nobody needs of the memory is let go of. `known`: those that were looked into before.
-pub fn to_start(databases: &[Oid], known: impl Fn(Oid) -> bool) -> Vec<(Oid, bool)> {
+/// Has a database without a worker looked into again and again for a while, since a transaction was prepared whose commit
+/// tells nobody.
+pub fn expect_commit(database: Oid) {
+    if !is_there() {
+        return;
+    }
+    if let Some(entry) = REGISTRY.exclusive().entry(database) {
+        entry.prepared_until = now() + PREPARED;
+    }
+}
+
+/// A database that has no worker.
+pub struct Vacancy {
+    pub database: Oid,
+    pub reason: Reason,
+    /// Whether a worker has come since the last time.
+    pub came: bool,
+    /// For how long none is to be started yet, in microseconds.
+    pub quiet: u64,
+}
+
+/// Why a worker is to be started, the most urgent first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    Wanted,
+    Died,
+    /// A transaction was prepared.
+    Prepared,
+    /// None is known: there may be something to do all the same.
+    Look,
+}
+
+/// Those of the databases that have no worker, the most urgent first. What nobody needs of the memory is let go of.
+pub fn vacancies(databases: &[Oid]) -> Vec<Vacancy> {
     let mut registry = REGISTRY.exclusive();
     let time = now();
-    let (mut start, mut new) = (Vec::new(), Vec::new());
-    for database in databases {
-        match registry.entries.iter().find(|entry| entry.database == database.to_u32()) {
-            Some(entry) => {
-                let died = entry.worker != 0 && !alive(entry.worker);
-                if (died || (entry.worker == 0 && entry.wanted)) && entry.quiet_until <= time {
-                    start.push((*database, died));
-                }
-            }
-            None if !known(*database) => new.push((*database, false)),
-            None => {}
+    let mut found = Vec::new();
+    for &database in databases {
+        let mut unknown = FREE;
+        let known = registry.entries.iter_mut().find(|entry| entry.database == database.to_u32());
+        let entry = known.unwrap_or(&mut unknown);
+        if entry.worker.lives() {
+            continue;
         }
+        let reason = match entry {
+            // Whoever dies again and again does so at its own pace, however often it is asked for.
+            Entry { died: true, .. } => Reason::Died,
+            Entry { wanted: true, .. } => Reason::Wanted,
+            Entry { prepared_until, .. } if *prepared_until > time => Reason::Prepared,
+            _ => Reason::Look,
+        };
+        let quiet = u64::try_from(entry.quiet_until - time).unwrap_or(0);
+        found.push(Vacancy { database, reason, came: std::mem::take(&mut entry.came), quiet });
     }
     for entry in &mut registry.entries {
         let exists = databases.iter().any(|database| database.to_u32() == entry.database);
-        let needed = entry.worker != 0 || entry.wanted || entry.quiet_until > time;
-        if !exists || !needed {
+        let needed = entry.died || entry.wanted || entry.quiet_until.max(entry.prepared_until) > time;
+        let used = entry.worker.lives() || (exists && needed);
+        if !used {
             *entry = FREE;
         }
     }
-    start.extend(new);
-    start
+    found.sort_by_key(|vacancy| vacancy.reason);
+    found
 }
 
 /// Ends the worker of a database, for whoever needs to have it alone, and keeps it away for a while.
@@ -172,35 +264,17 @@ pub fn clear(database: Oid) {
         entry.wanted = true;
         entry.worker
     };
-    if worker == 0 {
-        return;
-    }
-    // SAFETY: a worker of ours, if it is still there: its process is checked to be one of this cluster.
-    if alive(worker) {
-        unsafe { libc::kill(worker, libc::SIGTERM) };
+    if worker.lives() {
+        // SAFETY: a worker of ours.
+        unsafe { libc::kill(worker.number, libc::SIGTERM) };
     }
     // It ends within milliseconds; core itself waits for others for 5 s.
     for _ in 0..500 {
-        if !alive(worker) {
+        if !worker.lives() {
             return;
         }
         pgrx::check_for_interrupts!();
         // SAFETY: sleeps.
         unsafe { pg_sys::pg_usleep(10_000) };
-    }
-}
-
-fn alive(process: i32) -> bool {
-    // SAFETY: a look into the table of processes.
-    unsafe { !pg_sys::BackendPidGetProc(process).is_null() }
-}
-
-fn set_latch(process: i32) {
-    // SAFETY: a look into the table of processes; a latch there may be set whoever it belongs to by now.
-    unsafe {
-        let found = pg_sys::BackendPidGetProc(process);
-        if let Some(found) = found.as_mut() {
-            pg_sys::SetLatch(&mut found.procLatch);
-        }
     }
 }

@@ -628,6 +628,7 @@ pub unsafe extern "C-unwind" fn sequin_wake_worker(_call: pg_sys::FunctionCallIn
     // SAFETY: a global that is set when the backend connects.
     let database = unsafe { pg_sys::MyDatabaseId };
     pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, move || registry::wake(database));
+    pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Prepare, move || registry::expect_commit(database));
     Datum::from(0)
 }
 

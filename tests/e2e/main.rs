@@ -42,6 +42,7 @@ mod syncing_random;
 mod syncing_refusals;
 mod syncing_start;
 mod syncing_under_way;
+mod syncing_workers;
 mod syncing_writes;
 mod tables;
 mod tls;
