@@ -171,6 +171,13 @@ pub fn take_wish(database: Oid) -> bool {
     registry.entry(database).is_some_and(|entry| std::mem::take(&mut entry.wanted))
 }
 
+/// Whether a worker of the database is there now.
+#[expect(dead_code)]
+pub fn has_worker(database: Oid) -> bool {
+    let of_it = |entry: &&Entry| entry.database == database.to_u32();
+    is_there() && REGISTRY.share().entries.iter().find(of_it).is_some_and(|entry| entry.worker.lives())
+}
+
 /// Asks the database's worker to look at what has changed, or the launcher to start it.
 pub fn wake(database: Oid) {
     if !is_there() {
