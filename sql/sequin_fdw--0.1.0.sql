@@ -149,6 +149,11 @@ CREATE FUNCTION stop_sync(target regclass) RETURNS void
 
 COMMENT ON FUNCTION stop_sync(regclass) IS 'Ends the syncing of a table, and keeps it as an ordinary one.';
 
+CREATE FUNCTION has_worker() RETURNS boolean
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sequin_has_worker_wrapper';
+
+COMMENT ON FUNCTION has_worker() IS 'Whether a worker keeps the synced tables of this database.';
+
 -- Functions of whoever asks see no rows but their own.
 CREATE VIEW sync_status WITH (security_barrier) AS
   SELECT s.target, s.source,
@@ -161,6 +166,7 @@ CREATE VIEW sync_status WITH (security_barrier) AS
     s.every, s.changed_at AS last_change, clock_timestamp() - s.current_at AS lag, s.requests,
     t.error AS last_error,
     nullif(concat_ws('; ', t.note, t.schema_note,
+      CASE WHEN NOT has_worker() THEN 'no worker runs: see shared_preload_libraries and max_worker_processes' END,
       'not synced any more: ' || (
         SELECT string_agg(e->>4, ', ') FROM jsonb_array_elements(s.columns) e
         WHERE NOT EXISTS (

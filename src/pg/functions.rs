@@ -10,7 +10,7 @@ use pgrx::{AnyArray, AnyElement, IntoDatum, PgBox, name, pg_extern, pg_sys};
 use super::call::call;
 use super::error::or_raise;
 use super::upsert::upsert;
-use super::{catalog, datum, handler, ledger, memory, merge, session, spi, sync};
+use super::{catalog, datum, handler, ledger, memory, merge, registry, session, spi, sync};
 use crate::error::{Error, Kind, Result};
 use crate::options::{Place, validate};
 use crate::value::Value;
@@ -174,6 +174,13 @@ fn sequin_refresh(target: Option<pg_sys::Oid>) -> i64 {
 #[pg_extern]
 fn sequin_stop_sync(target: Option<pg_sys::Oid>) {
     or_raise(named(target, "stop_sync").and_then(sync::stop));
+}
+
+/// See [`super::registry`].
+#[pg_extern]
+fn sequin_has_worker() -> bool {
+    // SAFETY: a global that is set when the backend connects.
+    registry::has_worker(unsafe { pg_sys::MyDatabaseId })
 }
 
 /// A table that must be named.

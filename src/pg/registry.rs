@@ -172,7 +172,6 @@ pub fn take_wish(database: Oid) -> bool {
 }
 
 /// Whether a worker of the database is there now.
-#[expect(dead_code)]
 pub fn has_worker(database: Oid) -> bool {
     let of_it = |entry: &&Entry| entry.database == database.to_u32();
     is_there() && REGISTRY.share().entries.iter().find(of_it).is_some_and(|entry| entry.worker.lives())
