@@ -100,7 +100,7 @@ CREATE TABLE sync (
   next_try timestamptz
 );
 
--- What is to be told of them: of rows and of the API, which is not for everybody.
+-- What is to be told of them: of rows and of the API, which is for the roles of each table alone.
 CREATE TABLE sync_told (
   target regclass PRIMARY KEY,
   error text,
@@ -115,7 +115,7 @@ CREATE TABLE sync_deleted (target regclass NOT NULL, key text NOT NULL, at times
 CREATE INDEX ON sync_deleted (target, at);
 
 SELECT pg_extension_config_dump('sync', '');
-GRANT SELECT ON sync TO PUBLIC;
+GRANT SELECT ON sync TO pg_database_owner;
 
 CREATE FUNCTION wake_worker() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'sequin_wake_worker';

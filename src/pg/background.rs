@@ -55,6 +55,8 @@ pub struct Failure {
     pub locked: bool,
     /// Whether the API does not know a field.
     pub unknown_field: bool,
+    /// Whether it was cancelled.
+    pub cancelled: bool,
 }
 
 /// Runs `work` in a transaction of its own, for which nobody waits.
@@ -93,6 +95,7 @@ impl Failure {
             text: described(error.message(), error.detail_text(), error.hint_text()),
             locked: error.kind() == Kind::Locked,
             unknown_field: error.kind() == Kind::UnknownField,
+            cancelled: error.kind() == Kind::Cancelled,
         }
     }
 
@@ -101,10 +104,12 @@ impl Failure {
             CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
                 let locked = report.sql_error_code() == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE;
                 let text = described(report.message(), report.detail(), report.hint());
-                Failure { text, locked, unknown_field: false }
+                let cancelled = report.sql_error_code() == PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
+                Failure { text, locked, unknown_field: false, cancelled }
             }
             CaughtError::RustPanic { ereport, .. } => {
-                Failure { text: ereport.message().to_owned(), locked: false, unknown_field: false }
+                let text = ereport.message().to_owned();
+                Failure { text, locked: false, unknown_field: false, cancelled: false }
             }
         }
     }

@@ -14,7 +14,7 @@ use super::catalog::relation_name;
 use super::merge::{self, Kept, Piece, Refused};
 use super::session::{Answers, Remote};
 use super::spi::Spi;
-use super::synced::{Synced, lock_relation, now};
+use super::synced::{Lock, Synced, lock_relation, now};
 use crate::connector::follow::all;
 use crate::error::{Error, Kind, Result};
 use crate::http::meter::Meter;
@@ -26,11 +26,11 @@ use crate::sync::seen::Seen;
 use crate::value::Value;
 
 /// A piece is kept when it has so many records, or so many bytes.
-const PIECE_ROWS: usize = 20_000;
+pub const PIECE_ROWS: usize = 20_000;
 const PIECE_BYTES: usize = 8 << 20;
 
-/// So many records at most are asked for once more when users overtook a poll.
-const MOST_OVERTAKEN: usize = 1_000;
+/// So many records at most are asked for once more when users overtook a poll, or when the table refused them.
+const MOST_ASKED: usize = 1_000;
 
 /// How far each look at the changes goes back: what is committed a little later than it is dated is seen all the same.
 pub const LOOK_BACK: Duration = Duration::from_secs(10);
@@ -54,6 +54,7 @@ pub enum Task {
 pub struct Follower {
     pub synced: Synced,
     task: Task,
+    rows: usize,
     /// Whether a list is the same whatever is written while it is read.
     stable: bool,
     answers: Answers<Delta>,
@@ -75,7 +76,8 @@ pub struct Follower {
     overtaken: HashSet<String>,
     /// Whether what a sweep has not seen, or what was overtaken or refused, was asked for by its keys.
     looked: bool,
-    /// Of these, those that the table refused before and the API has not told of.
+    /// Of these, those that the table refused before, and of them those that the API has not told of.
+    asked: BTreeSet<String>,
     missing: BTreeSet<String>,
     /// What the table has refused of this read.
     refused: Refused,
@@ -85,6 +87,8 @@ pub struct Follower {
     outlived: bool,
     /// Whether a filling has met records that were here already.
     collided: bool,
+    /// Whether what is known here has changed, and the transaction that changed it is not committed.
+    unsettled: bool,
     /// How long the table's share of the quota makes the next poll wait.
     wait: Duration,
 }
@@ -102,8 +106,8 @@ pub enum Progress {
 }
 
 impl Follower {
-    /// Begins to read, within a transaction. The table must be locked for following.
-    pub fn start(synced: Synced, task: Task) -> Result<Follower> {
+    /// Begins to read, within a transaction. The table must be locked for following. `rows`: of a piece, at most.
+    pub fn start(synced: Synced, task: Task, rows: usize) -> Result<Follower> {
         let remote = Remote::open(synced.source.server, synced.owner)?;
         let connector = &remote.connector;
         let state = &synced.state;
@@ -117,10 +121,16 @@ impl Follower {
         // After whatever takes long, and before a request goes out.
         let began = now();
         let first_began = state.sweep_began.filter(|_| !state.filled).unwrap_or(began);
+        // A filling that is gone on with does not delete what the table would not take.
+        let mut seen = Seen::default();
+        if !state.filled {
+            state.refused.iter().for_each(|key| seen.add(key));
+        }
         let (stable, answers) = (connector.stable_paging(), remote.stream(vec![job], Arc::clone(&meter)));
         Ok(Follower {
             synced,
             task,
+            rows,
             stable,
             answers,
             meter,
@@ -130,15 +140,17 @@ impl Follower {
             began,
             first_began,
             piece: Piece::default(),
-            seen: Seen::default(),
+            seen,
             position: None,
             overtaken: HashSet::new(),
             looked: false,
+            asked: BTreeSet::new(),
             missing: BTreeSet::new(),
             refused: Refused::new(),
             ended: false,
             outlived: false,
             collided: false,
+            unsettled: false,
             wait: Duration::ZERO,
         })
     }
@@ -199,7 +211,7 @@ impl Follower {
     }
 
     fn full(&self) -> bool {
-        self.ended || self.piece.rows() >= PIECE_ROWS || self.piece.weight() >= PIECE_BYTES
+        self.ended || self.piece.rows() >= self.rows || self.piece.weight() >= PIECE_BYTES
     }
 
     /// Keeps the piece and writes down how far the table is, within the caller's transaction. `oldest`: when the oldest
@@ -213,24 +225,35 @@ impl Follower {
         must_see_all(&self.synced)?;
         check_constraints_at_once()?;
         self.count_requests();
+        if wait {
+            Lock::Writing.take(self.synced.target, true);
+        }
+        self.unsettled = true;
         let fill = (!self.synced.state.filled).then_some(self.first_began);
         if self.ended && self.looked && !self.missing.is_empty() && matches!(self.task, Task::Poll(_)) {
             self.piece.add_gone(std::mem::take(&mut self.missing));
         }
         let mut kept = self.piece.keep(&self.synced, self.began, fill, wait, &mut self.collided)?;
+        let mut refused = self.piece.take_refused();
+        if fill.is_some() {
+            refused.keys().for_each(|key| self.seen.add(key));
+        }
         if self.ended && !kept.held && self.task == Task::Sweep {
             if fill.is_none() {
                 self.see_piece();
             }
             if !self.looks_for_unseen()? {
-                let unseen = merge::delete_unseen(&self.synced, self.first_began, &self.seen, wait, &mut self.refused)?;
+                let unseen = merge::delete_unseen(&self.synced, self.first_began, &self.seen, wait, &mut refused)?;
                 kept.changed += unseen.changed;
                 kept.held = unseen.held;
             }
         }
         self.outlived |= kept.outlived;
-        self.refused.append(&mut self.piece.take_refused());
-        self.synced.state.refused.extend(self.refused.keys().cloned());
+        // What is held is tried once more.
+        if !kept.held {
+            self.synced.state.refused.extend(refused.keys().cloned());
+            self.refused.append(&mut refused);
+        }
         let overtaken = self.piece.take_overtaken();
         if matches!(self.task, Task::Poll(_)) {
             self.overtaken.extend(overtaken);
@@ -247,11 +270,14 @@ impl Follower {
             self.synced.state.changed_at = Some(now());
             merge::notify(&self.synced, kept.changed)?;
         }
-        Ok(match (self.synced.save()?, kept.held, self.ended) {
-            (false, ..) => Progress::Gone,
-            (true, true, _) => Progress::Held(kept),
-            (true, false, false) => Progress::More(kept),
-            (true, false, true) => Progress::Done(kept),
+        if !self.synced.save()? {
+            let message = "somebody is about to change how the table is synced";
+            return Err(Error::new(Kind::Locked, message));
+        }
+        Ok(match (kept.held, self.ended) {
+            (true, _) => Progress::Held(kept),
+            (false, false) => Progress::More(kept),
+            (false, true) => Progress::Done(kept),
         })
     }
 
@@ -276,12 +302,16 @@ impl Follower {
             return Ok(());
         }
         let mut keys = HashSet::new();
-        if !self.outlived && self.overtaken.len() <= MOST_OVERTAKEN {
+        if !self.outlived && self.overtaken.len() <= MOST_ASKED {
             keys = std::mem::take(&mut self.overtaken);
         }
-        let refused = self.synced.state.refused.iter().filter(|key| !self.refused.contains_key(*key));
-        self.missing = refused.cloned().collect();
-        keys.extend(self.missing.iter().cloned());
+        let refused: Vec<_> = self.synced.state.refused.iter().filter(|key| !self.refused.contains_key(*key)).collect();
+        // Of very many others each time.
+        let first = now().unsigned_abs() as usize % refused.len().max(1);
+        let some = refused.iter().cycle().skip(first).take(refused.len().min(MOST_ASKED));
+        self.asked = some.map(|key| (*key).clone()).collect();
+        self.missing = self.asked.clone();
+        keys.extend(self.asked.iter().cloned());
         if keys.is_empty() {
             return Ok(());
         }
@@ -306,6 +336,13 @@ impl Follower {
     /// Says that the transaction which has kept a piece is committed.
     pub fn settle(&mut self) {
         self.counted = self.counting;
+        self.unsettled = false;
+    }
+
+    /// Whether what is known here has changed, and the transaction that changed it was not committed: then it is not what
+    /// the table is, and the follower is of no use.
+    pub fn is_spoilt(&self) -> bool {
+        self.unsettled
     }
 
     /// What stays wrong with the table, however this read ends.
@@ -361,7 +398,10 @@ impl Follower {
                     (state.filled, state.swept_at) = (true, Some(swept_at));
                     if !filling {
                         state.columns = Some(self.synced.columns.clone());
-                        state.refused = self.refused.keys().cloned().collect();
+                        // Where polls go on meanwhile, these alone know what was refused last.
+                        if self.synced.followed.feed.is_none() {
+                            state.refused = self.refused.keys().cloned().collect();
+                        }
                     }
                     (state.sweep_began, state.sweep_position) = (None, None);
                     // Changes are looked for from the beginning of the filling on, and are still to be seen.
@@ -380,14 +420,14 @@ impl Follower {
                 if settled && self.ended && state.filled {
                     state.current_at = Some(self.first_began);
                 }
-                // All that were refused before have been asked for.
                 if self.ended {
-                    state.refused = self.refused.keys().cloned().collect();
+                    state.refused.retain(|key| !self.asked.contains(key) || self.refused.contains_key(key));
                 }
             }
         }
         if self.ended {
-            let error = trouble(&self.refused).or_else(|| self.standing.clone());
+            let known = state.error.take().filter(|_| !state.refused.is_empty());
+            let error = trouble(&self.refused).or_else(|| self.standing.clone()).or(known);
             (state.failures, state.error, state.next_try) = (0, error, None);
         }
     }

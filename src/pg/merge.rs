@@ -4,7 +4,7 @@
 //! deleted since, are left alone. And it waits for nobody: rows that others hold are left for another time.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Oid};
@@ -21,7 +21,7 @@ use crate::query::delta::Delta;
 use crate::query::page::{Page, Record, Weigh};
 use crate::sync::seen::Seen;
 
-/// So many records at most may be refused by the table while the others are kept.
+/// So many records of a piece at most may be refused by the table, besides those that were before, while others are kept.
 const MOST_REFUSED: usize = 100;
 
 /// Why the table refuses records, by their keys.
@@ -170,6 +170,7 @@ impl Piece {
         wait: bool,
         collided: &mut bool,
     ) -> Result<Kept> {
+        self.refused.clear();
         let alone = self.is_empty() || lock_alone(synced, wait);
         let mut kept = Kept { held: !alone, ..Kept::default() };
         self.forget_deleted(synced, began)?;
@@ -207,7 +208,8 @@ impl Piece {
                     let cells = records.iter().flatten().cloned().collect();
                     Ok(put(vec![Page::of_values(records.len(), cells)], records.len())?.0)
                 };
-                sift(&records, &mut some, &mut |record: &Record| record[0].to_input(), &mut self.refused)?
+                let mut key = |record: &Record| record[0].to_input();
+                sift(&records, &mut some, &mut key, &synced.state.refused, &mut self.refused)?
             }
         });
         Ok(kept)
@@ -314,7 +316,7 @@ fn delete(synced: &Synced, spi: &Spi, keys: &[String], began: i64, refused: &mut
             Ok(kept)
         }))
     };
-    sift(keys, &mut some, &mut String::clone, refused)
+    sift(keys, &mut some, &mut String::clone, &synced.state.refused, refused)
 }
 
 /// What became of something that was tried.
@@ -361,11 +363,12 @@ fn is_refusal(code: PgSqlErrorCode) -> bool {
     of.iter().any(|class| *class as i32 & CLASS == code as i32 & CLASS)
 }
 
-/// Tries all at once; what is refused is found by halving, and left out.
+/// Tries all at once; what is refused is found by halving, and left out. `known`: what was refused before.
 fn sift<T>(
     items: &[T],
     attempt: &mut impl FnMut(&[T]) -> Result<Tried>,
     key: &mut impl FnMut(&T) -> String,
+    known: &BTreeSet<String>,
     refused: &mut Refused,
 ) -> Result<Kept> {
     let reason = match attempt(items)? {
@@ -375,7 +378,8 @@ fn sift<T>(
     };
     if let [one] = items {
         let key = key(one);
-        if refused.len() >= MOST_REFUSED {
+        let new = || refused.keys().filter(|key| !known.contains(*key)).count();
+        if !known.contains(&key) && new() >= MOST_REFUSED {
             let message = format!("the table refuses more than {MOST_REFUSED} records, {key} among them: {reason}");
             return Err(Error::new(Kind::RuleViolated, message));
         }
@@ -383,8 +387,8 @@ fn sift<T>(
         return Ok(Kept::default());
     }
     let (some, others) = items.split_at(items.len() / 2);
-    let mut kept = sift(some, attempt, key, refused)?;
-    kept.add(sift(others, attempt, key, refused)?);
+    let mut kept = sift(some, attempt, key, known, refused)?;
+    kept.add(sift(others, attempt, key, known, refused)?);
     Ok(kept)
 }
 

@@ -53,6 +53,10 @@ impl SchemaWatch {
         let Some(object) = &self.object else { return Ok(false) };
         // As the tables are by now.
         let Some(synced) = Synced::read(self.synced.target)? else { return Ok(false) };
+        // What was described may be another object than the one that is followed now.
+        if (&synced.origin, synced.owner) != (&self.synced.origin, self.synced.owner) {
+            return Ok(false);
+        }
         let mut drift = Drift::between(&synced.source.object, object);
         if !synced.follows_another() {
             drift.added.retain(|field| !synced.fields.contains(&field.name));

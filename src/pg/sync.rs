@@ -8,7 +8,7 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, check_for_interrupts};
 
 use super::catalog::{self, Table};
 use super::error::warn;
-use super::follower::{Follower, LONG_LOOK_BACK, Progress, Task};
+use super::follower::{Follower, LONG_LOOK_BACK, PIECE_ROWS, Progress, Task};
 use super::schema_watch::SchemaWatch;
 use super::session::Remote;
 use super::spi::{Spi, oid_arg, text_arg};
@@ -126,7 +126,17 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
 fn forget_orphan(spi: &Spi, target: Oid) -> Result<()> {
     let _keeper = as_keeper()?;
     let orphaned = "DELETE FROM sequin.sync WHERE target = $1 AND source NOT IN (SELECT oid FROM pg_catalog.pg_class)";
-    spi.run(orphaned, &[oid_arg(target)])?;
+    if spi.run(orphaned, &[oid_arg(target)])?.processed > 0 {
+        forget_rest(spi, target)?;
+    }
+    Ok(())
+}
+
+/// Forgets what else is known of a table that is not synced any more. As the keeper of our tables.
+fn forget_rest(spi: &Spi, target: Oid) -> Result<()> {
+    for table in ["sync_deleted", "sync_told"] {
+        spi.run(&format!("DELETE FROM sequin.{table} WHERE target = $1"), &[oid_arg(target)])?;
+    }
     Ok(())
 }
 
@@ -271,7 +281,7 @@ pub fn refresh(target: Oid) -> Result<u64> {
             (Some(_), ..) => (Task::Poll(LONG_LOOK_BACK), true),
             (None, ..) => (Task::Sweep, true),
         };
-        let (more, ended) = run(Follower::start(synced, task)?)?;
+        let (more, ended) = run(Follower::start(synced, task, PIECE_ROWS)?)?;
         changed += more;
         if last && ended {
             if let Some(error) = read(target)?.state.error {
@@ -332,8 +342,7 @@ pub fn stop(target: Oid) -> Result<()> {
     let spi = Spi::connect()?;
     let known = {
         let _keeper = as_keeper()?;
-        spi.run("DELETE FROM sequin.sync_deleted WHERE target = $1", &[oid_arg(target)])?;
-        spi.run("DELETE FROM sequin.sync_told WHERE target = $1", &[oid_arg(target)])?;
+        forget_rest(&spi, target)?;
         spi.run("DELETE FROM sequin.sync WHERE target = $1", &[oid_arg(target)])?.processed > 0
     };
     if drop_triggers(&spi, target)? == 0 && !known {

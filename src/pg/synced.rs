@@ -427,7 +427,8 @@ impl Synced {
     /// Lets the table be filled from where the records are now. What it has stays until that is done.
     pub fn begin_anew(&self, feed: Option<Feed>, object: &Object) -> Result<()> {
         let _keeper = as_keeper()?;
-        let sql = "UPDATE sequin.sync SET origin = $2::jsonb, feed = $3::jsonb, fields = $4::jsonb, filled = false, \
+        // The worker hears of a change of `every`.
+        let sql = "UPDATE sequin.sync SET every = every, origin = $2::jsonb, feed = $3::jsonb, fields = $4::jsonb, filled = false, \
              expected = NULL, since = NULL, sweep_began = NULL, sweep_position = NULL, sweep_read = 0, swept_at = NULL, \
              columns = NULL, refused = NULL WHERE target = $1";
         let feed = feed.map(|feed| serde_json::json!(feed).to_string());

@@ -4,7 +4,7 @@
 //! by piece, in turn, so that a table which takes long holds up no other.
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_int};
+use std::ffi::{CString, c_int};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,7 @@ use pgrx::pg_guard;
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::background::{Failure, database_name, serve_signals, set, take_signals, transaction};
-use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, Progress, Task};
-use super::memory::c_text;
+use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, PIECE_ROWS, Progress, Task};
 use super::schema_watch::SchemaWatch;
 use super::spi::Spi;
 use super::synced::{self, Lock, SWEEP_EVERY, State, Synced, as_keeper, now};
@@ -114,9 +113,14 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
 
 /// How long a lock is waited for.
 fn set_queue(time: Duration) {
-    let time = c_text(&format!("{}ms", time.as_millis()));
-    // SAFETY: a NUL-terminated string.
-    set(c"lock_timeout", unsafe { CStr::from_ptr(time) });
+    thread_local! {
+        static QUEUE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+    if QUEUE.replace(time) != time
+        && let Ok(time) = CString::new(format!("{}ms", time.as_millis()))
+    {
+        set(c"lock_timeout", &time);
+    }
 }
 
 /// Has it noted when servers, user mappings or foreign tables change; heard of as soon as a transaction begins.
@@ -129,8 +133,11 @@ fn watch_definitions() {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn note_mended(_argument: Datum, _cache: c_int, _hash: u32) {
-    MENDED.set(true);
+unsafe extern "C-unwind" fn note_mended(_argument: Datum, _cache: c_int, hash: u32) {
+    // 0 says that anything may have changed.
+    if hash != 0 {
+        MENDED.set(true);
+    }
 }
 
 fn database_name_of() -> String {
@@ -179,6 +186,8 @@ struct Followed {
     waits: bool,
     /// Since when others are in the way.
     kept_out: Option<Instant>,
+    /// So many records are kept at once; fewer if that took too long.
+    piece_rows: usize,
     /// Whether this process holds the lock for following.
     locked: bool,
     /// What was last written to the log.
@@ -288,6 +297,7 @@ impl Followed {
             polled: false,
             waits: false,
             kept_out: None,
+            piece_rows: PIECE_ROWS,
             locked: false,
             logged: None,
         };
@@ -413,14 +423,16 @@ impl Followed {
         let target = self.listed.target;
         let may_sweep =
             self.sweep.is_none() && self.failing.as_ref().is_none_or(|failing| failing.next <= Instant::now());
-        let mut moved = false;
+        let (mut moved, rows) = (false, self.piece_rows);
         let begun = transaction(|| match Synced::read(target)? {
             Some(synced) if synced.follows_another() => {
                 moved = true;
                 Ok(None)
             }
-            Some(synced) if may_sweep && synced.has_new_columns() => Follower::start(synced, Task::Sweep).map(Some),
-            Some(synced) => Follower::start(synced, task).map(Some),
+            Some(synced) if may_sweep && synced.has_new_columns() => {
+                Follower::start(synced, Task::Sweep, rows).map(Some)
+            }
+            Some(synced) => Follower::start(synced, task, rows).map(Some),
             None => Ok(None),
         });
         match begun {
@@ -445,7 +457,7 @@ impl Followed {
                 // It is listed no more the next time, or is described first.
                 self.poll_at = Instant::now() + LOOK;
                 if moved {
-                    self.watch_at = Instant::now();
+                    (self.watch, self.watch_at) = (None, Instant::now());
                 }
             }
             // Somebody alters the table, say.
@@ -461,7 +473,10 @@ impl Followed {
             return self.put_back(running);
         }
         match running.follower.collect() {
-            Poll::Pending => return self.put_back(running),
+            Poll::Pending => {
+                running.retry_at = None;
+                return self.put_back(running);
+            }
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => return self.fail_with(running, &Failure::of_error(&error)),
         }
@@ -494,7 +509,10 @@ impl Followed {
             }
             Ok(Progress::Held(_)) => self.hold_back(running),
             // Somebody alters the table, say.
-            Err(failure) if failure.locked => self.hold_back(running),
+            Err(failure) if failure.locked && !running.follower.is_spoilt() => self.hold_back(running),
+            Err(failure) if failure.locked => {
+                self.poll_at = time + self.listed.every.clamp(AFTER_LOCK, LOOK).max(running.follower.wait());
+            }
             Ok(Progress::Done(_)) => {
                 if sweeps {
                     self.failing = None;
@@ -524,7 +542,12 @@ impl Followed {
             }
             // It is listed no more the next time, or is read as it is now.
             Ok(Progress::Gone) => self.poll_at = time + AFTER_LOCK,
-            Err(failure) => self.fail_with(running, &failure),
+            Err(failure) => {
+                if failure.cancelled {
+                    self.piece_rows = (self.piece_rows / 4).max(1);
+                }
+                self.fail_with(running, &failure);
+            }
         }
     }
 
@@ -535,14 +558,16 @@ impl Followed {
         let held_for = time - *running.held_since.get_or_insert(time);
         self.kept_out.get_or_insert(time);
         let least = if running.follower.task() == Task::Sweep { PATIENCE_OF_SWEEPS } else { PATIENCE };
-        // Not before another read may be paid for.
-        let wait = running.follower.wait();
-        if held_for < least.max(self.listed.every).max(wait) {
+        // Not before another read may be paid for; but whoever refreshes the table may be who is in the way.
+        let most = least.max(self.listed.every).max(running.follower.wait());
+        let target = self.listed.target;
+        let alone = || transaction(|| Ok(Lock::Refreshing.try_take(target))).unwrap_or(true);
+        if held_for < PATIENCE || (held_for < most && alone()) {
             running.retry_at = Some(time + (held_for / 8).clamp(RETRY, SLOW_RETRY));
             self.put_back(running);
         } else {
             // Long enough for whoever waits to refresh the table.
-            self.poll_at = self.poll_at.max(time + RETRY);
+            self.poll_at = self.poll_at.max(time + AFTER_LOCK.min(self.listed.every));
         }
     }
 

@@ -321,7 +321,11 @@ impl Writer {
                 Ok(records) => break records,
                 // Each round asks for less.
                 Err(error) => {
-                    let lacks: Vec<&Returned> = known.filter(|returned| lacks(&error, &returned.field)).collect();
+                    let mut lacks: Vec<&Returned> = known.filter(|returned| lacks(&error, &returned.field)).collect();
+                    // Of a record's own field and another record's of that name the latter is left out first.
+                    if lacks.iter().any(|returned| returned.field.name.contains('.')) {
+                        lacks.retain(|returned| returned.field.name.contains('.'));
+                    }
                     if lacks.is_empty() {
                         return Err(error);
                     }
