@@ -34,6 +34,7 @@ pgrx::pg_module_magic!();
 extern "C-unwind" fn _PG_init() {
     pg::settings::define();
     pg::hooks::install();
+    pg::statements::install();
     pg::registry::prepare();
     pg::background::register_launcher();
 }

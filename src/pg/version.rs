@@ -262,3 +262,44 @@ pub fn report_statistics() {
     // SAFETY: in no transaction.
     unsafe { pg_sys::pgstat_report_stat(false) };
 }
+
+/// A column of a row's description, by its place.
+///
+/// # Safety
+/// The description must have it.
+pub unsafe fn attribute(description: pg_sys::TupleDesc, place: i16) -> *mut pg_sys::FormData_pg_attribute {
+    let at = c_int::from(place) - 1;
+    // SAFETY: by the contract above.
+    #[cfg(not(feature = "pg18"))]
+    unsafe {
+        (*description).attrs.as_mut_ptr().add(at as usize)
+    }
+    // SAFETY: likewise.
+    #[cfg(feature = "pg18")]
+    unsafe {
+        pg_sys::TupleDescAttr(description, at)
+    }
+}
+
+/// Where the row is that one which is not stored yet meets in these indexes.
+///
+/// # Safety
+/// As for Postgres's function `ExecCheckIndexConstraints`.
+pub unsafe fn met_in_indexes(
+    table: *mut pg_sys::ResultRelInfo,
+    slot: *mut pg_sys::TupleTableSlot,
+    state: *mut pg_sys::EState,
+    indexes: *mut pg_sys::List,
+) -> Option<pg_sys::ItemPointerData> {
+    let mut met = pg_sys::ItemPointerData::default();
+    // SAFETY: by the contract above.
+    #[cfg(not(feature = "pg18"))]
+    let none = unsafe { pg_sys::ExecCheckIndexConstraints(table, slot, state, &mut met, indexes) };
+    // SAFETY: likewise; no row is to be passed over.
+    #[cfg(feature = "pg18")]
+    let none = unsafe {
+        let mut own = pg_sys::ItemPointerData::default();
+        pg_sys::ExecCheckIndexConstraints(table, slot, state, &mut met, &mut own, indexes)
+    };
+    (!none).then_some(met)
+}

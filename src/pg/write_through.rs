@@ -1,10 +1,13 @@
 //! What users write to a synced table goes to the API first.
 //!
-//! An INSERT asks the API row by row, before the row is stored: it is the API that gives the key. What an UPDATE or a
+//! An INSERT asks the API row by row, before the row is stored: it is the API that gives the key. The table's own rules
+//! are asked before. What an UPDATE or a
 //! DELETE did is sent in batches when the statement is done; if the API refuses, the statement fails, and nothing is
 //! left of it here. All of it goes through the foreign table, as its owner's own statements would.
 //! <https://www.postgresql.org/docs/current/trigger-interface.html>
 
+use std::cell::Cell;
+use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
@@ -14,14 +17,16 @@ use pgrx::{PgRelation, PgTryBuilder, pg_guard};
 
 use super::catalog;
 use super::error::{name_anew, or_raise};
-use super::memory;
+use super::memory::{self, within};
 use super::merge::{Ours, is_ours};
 use super::progress::Progress;
 use super::role::ActingAs;
-use super::spi::{Arg, Spi, null_flag, oid_arg, trigger_depth};
-use super::synced::{Lock, Synced, as_keeper};
+use super::rules::{self, Candidate};
+use super::spi::{Arg, Spi, oid_arg, trigger_depth};
+use super::statements;
+use super::synced::{Lock, Synced, as_keeper, now};
 use crate::error::{Error, Kind, Result};
-use crate::sync::wording::{NAMED, SYNCED_AT};
+use crate::sync::wording::{NAMED, STAND_IN, SYNCED_AT};
 
 #[unsafe(no_mangle)]
 pub extern "C" fn pg_finfo_sequin_write_through() -> &'static pg_sys::Pg_finfo_record {
@@ -43,8 +48,11 @@ pub unsafe extern "C-unwind" fn sequin_write_through(call: pg_sys::FunctionCallI
         let message = "sequin.write_through() is for triggers of synced tables";
         or_raise(Err(Error::new(Kind::NotSupported, message)))
     }
-    // SAFETY: checked above; both are live until this function returns.
-    let trigger = unsafe { Trigger { data, fields: &*data, function: (*call).flinfo } };
+    // SAFETY: checked above; live until this function returns, as is what a call says of its function.
+    let (fields, function) = unsafe { (&*data, (*call).flinfo) };
+    // SAFETY: a global of the one thread that runs Postgres code.
+    let memory = unsafe { pg_sys::CurrentMemoryContext };
+    let trigger = Trigger { data, fields, function, memory };
     let row = named_anew(&trigger, || or_raise(trigger.run()));
     Datum::from(row)
 }
@@ -67,8 +75,10 @@ fn named_anew<T>(trigger: &Trigger<'_>, work: impl FnOnce() -> T) -> T {
 struct Trigger<'t> {
     data: *mut pg_sys::TriggerData,
     fields: &'t pg_sys::TriggerData,
-    /// Lasts as long as the statement that fires the trigger.
+    /// How the statement calls it; lasts as long as that.
     function: *mut pg_sys::FmgrInfo,
+    /// Where the statement expects the row to be.
+    memory: pg_sys::MemoryContext,
 }
 
 impl Trigger<'_> {
@@ -94,6 +104,10 @@ impl Trigger<'_> {
         if before && !row {
             // Before any row is touched: whoever holds a row and then waits for this lock would be waited for.
             Lock::Writing.take(target, false);
+            if event(pg_sys::TRIGGER_EVENT_UPDATE) {
+                // SAFETY: the trigger that is running.
+                unsafe { statements::note_update(self.function) };
+            }
             return Ok(nothing);
         }
         let Some(synced) = Synced::read(target)? else {
@@ -101,8 +115,11 @@ impl Trigger<'_> {
                 .refuse(target, "the table has triggers of a synced table but is none")
                 .hint("sequin.stop_sync() removes them, sequin.start_sync() makes it a synced table again."));
         };
-        if row {
+        if row && before {
             return self.insert(&synced);
+        }
+        if row {
+            return Err(self.vanished(&synced));
         }
         if event(pg_sys::TRIGGER_EVENT_UPDATE) {
             self.update(&synced)?
@@ -117,37 +134,44 @@ impl Trigger<'_> {
         Error::new(Kind::NotSupported, message).table(&schema, &name)
     }
 
-    /// Creates the record, and makes the row what the API made of it.
+    /// Creates the record, and makes the row what the API made of it. Nothing is created if the table would not take the
+    /// row: it is refused here, or by the index in which it meets another one, unless ON CONFLICT decides otherwise.
     fn insert(&self, synced: &Synced) -> Result<pg_sys::HeapTuple> {
-        let row = self.fields.tg_trigtuple;
+        let (table, row) = (self.fields.tg_relation, self.fields.tg_trigtuple);
         // SAFETY: the relation is open as long as its trigger runs.
-        let descriptor = unsafe { (*self.fields.tg_relation).rd_att };
+        let descriptor = unsafe { (*table).rd_att };
         let cell = |place: i16| {
             let mut null = false;
             // SAFETY: a row of this type.
             let datum = unsafe { pg_sys::SPI_getbinval(row, descriptor, place.into(), &mut null) };
             (!null).then_some(datum)
         };
+        // SAFETY: the relation is open.
+        let synced_at = unsafe { place_of(table, SYNCED_AT) };
         let (key_place, key_type) = synced.places[0];
-        let progress = self.progress();
-        let _owner = ActingAs::definer(synced.owner);
         if let Some(key) = cell(key_place) {
-            let spi = Spi::connect()?;
-            if spi.run(&synced.names.is_here(), &[(key_type, Some(key))])?.len() > 0 {
-                // ON CONFLICT decides, or the primary key does.
-                progress.rows.update(|rows| rows + 1);
-                return Ok(row);
-            }
-            let (schema, name) = catalog::relation_name(synced.target);
-            let key = &synced.names.key;
-            return Err(Error::new(Kind::ReadOnlyField, format!("there is no record with this \"{key}\" in \"{name}\""))
-                .detail(format!("The API itself gives a new record its \"{key}\"."))
-                .hint(format!(
-                    "Leave \"{key}\" out to create a record. If the API has it already, SELECT sequin.refresh('{schema}.{name}') brings it."
-                ))
-                .table(&schema, &name)
-                .column(key));
+            return self.insert_known(synced, (key_type, Some(key)));
         }
+        let open: Vec<i16> = synced.places.iter().map(|(place, _)| *place).chain(synced_at).collect();
+        let candidate = Candidate { table, title: &synced.names.target, trigger: self.function, row, open: &open };
+        // SAFETY: all of it is of the trigger that is running.
+        if let Some(mut met) = unsafe { candidate.met()? } {
+            // SAFETY: the relation is open.
+            let key = unsafe { rules::stand_in(table, key_place, &stand_in()) };
+            let mut cells = vec![(key_place, Some(key))];
+            cells.extend(synced_at.map(|place| (place, Some(Datum::from(now())))));
+            // What the API would give it, and it needs, is that of the row it meets.
+            let _owner = ActingAs::definer(synced.owner);
+            let spi = Spi::connect()?;
+            let met = spi.run(&synced.names.row_at(), &[(pg_sys::TIDOID, Some(Datum::from(&raw mut met)))])?;
+            // SAFETY: the relation is open.
+            let lacks = |place| cell(place).is_none() && unsafe { rules::is_needed(table, place) };
+            let others = synced.places.iter().map(|(place, _)| *place).zip(1..).skip(1);
+            cells.extend(others.filter(|(place, _)| lacks(*place)).map(|(place, at)| (place, met.datum(0, at))));
+            self.progress().rows.update(|rows| rows + 1);
+            return Ok(self.changed_row(&cells));
+        }
+        let _owner = ActingAs::definer(synced.owner);
         let given: Vec<(usize, Arg)> = synced.places[1..]
             .iter()
             .enumerate()
@@ -155,36 +179,61 @@ impl Trigger<'_> {
             .collect();
         let (columns, args): (Vec<usize>, Vec<Arg>) = given.into_iter().unzip();
         let spi = Spi::connect()?;
-        let _part = progress.share(synced.source.oid);
+        let _part = self.progress().share(synced.source.oid);
         let answer = spi.run(&synced.names.create(&columns), &args)?;
         if answer.len() != 1 {
             return Err(Error::new(Kind::Internal, "an INSERT into the foreign table returned no row"));
         }
-        let mut places: Vec<i32> = synced.places.iter().map(|(place, _)| (*place).into()).collect();
-        let (mut values, mut nulls) = (Vec::new(), Vec::new());
-        for at in 1..=places.len() {
-            let cell = answer.datum(0, i32::try_from(at).unwrap_or(i32::MAX));
-            values.push(cell.unwrap_or(Datum::from(0)));
-            nulls.push(null_flag(cell.is_none()));
+        let answered = synced.places.iter().zip(1..).map(|((place, _), at)| (*place, answer.datum(0, at)));
+        let cells: Vec<_> = answered.chain(synced_at.map(|place| (place, Some(Datum::from(now()))))).collect();
+        Ok(self.changed_row(&cells))
+    }
+
+    /// A row with a key: if that is here, ON CONFLICT decides, or the primary key does.
+    fn insert_known(&self, synced: &Synced, key: Arg) -> Result<pg_sys::HeapTuple> {
+        let _owner = ActingAs::definer(synced.owner);
+        let spi = Spi::connect()?;
+        if spi.run(&synced.names.is_here(), &[key])?.len() > 0 {
+            self.progress().rows.update(|rows| rows + 1);
+            return Ok(self.fields.tg_trigtuple);
         }
-        // SAFETY: the relation is open.
-        if let Some(place) = unsafe { place_of(self.fields.tg_relation, SYNCED_AT) } {
-            places.push(place);
-            values.push(Datum::from(super::synced::now()));
-            nulls.push(null_flag(false));
-        }
-        // SAFETY: as many places as values and flags, each of its column's type; the row that comes back lives in the
-        // memory of whoever called the trigger.
-        Ok(unsafe {
-            pg_sys::SPI_modifytuple(
-                self.fields.tg_relation,
+        let (schema, name) = catalog::relation_name(synced.target);
+        let key = &synced.names.key;
+        Err(Error::new(Kind::ReadOnlyField, format!("there is no record with this \"{key}\" in \"{name}\""))
+            .detail(format!("The API itself gives a new record its \"{key}\"."))
+            .hint(format!(
+                "Leave \"{key}\" out to create a record. If the API has it already, SELECT sequin.refresh('{schema}.{name}') brings it."
+            ))
+            .table(&schema, &name)
+            .column(key))
+    }
+
+    /// The row with other values at these places.
+    fn changed_row(&self, cells: &[(i16, Option<Datum>)]) -> pg_sys::HeapTuple {
+        let mut places: Vec<i32> = cells.iter().map(|(place, _)| (*place).into()).collect();
+        let mut values: Vec<Datum> = cells.iter().map(|(_, value)| value.unwrap_or(Datum::from(0))).collect();
+        let mut nulls: Vec<bool> = cells.iter().map(|(_, value)| value.is_none()).collect();
+        let (table, row) = (self.fields.tg_relation, self.fields.tg_trigtuple);
+        // SAFETY: as many places as values and flags, each of its column's type.
+        let change = || unsafe {
+            pg_sys::heap_modify_tuple_by_cols(
                 row,
+                (*table).rd_att,
                 places.len() as i32,
                 places.as_mut_ptr(),
                 values.as_mut_ptr(),
-                nulls.as_ptr(),
+                nulls.as_mut_ptr(),
             )
-        })
+        };
+        // SAFETY: live until the trigger returns.
+        unsafe { within(self.memory, change) }
+    }
+
+    /// A row was stored although it had met another one.
+    fn vanished(&self, synced: &Synced) -> Error {
+        let (schema, name) = catalog::relation_name(synced.target);
+        let message = format!("a row of \"{name}\" that a new one had met has gone or changed meanwhile");
+        Error::new(Kind::Conflict, message).hint("Try again.").table(&schema, &name)
     }
 
     /// How far the statement is, whose rows come here one after the other.
@@ -199,13 +248,22 @@ impl Trigger<'_> {
     }
 
     fn update(&self, synced: &Synced) -> Result<()> {
+        let (schema, name) = catalog::relation_name(synced.target);
+        if rules::bind(synced.target, synced.owner) {
+            let message = format!("row level security hides rows of \"{name}\" from its owner");
+            return Err(Error::new(Kind::Forbidden, message)
+                .detail("What has changed in them would not be sent.")
+                .hint(format!("ALTER TABLE {} NO FORCE ROW LEVEL SECURITY;", synced.names.target))
+                .table(&schema, &name));
+        }
+        // SAFETY: the trigger that is running.
+        let amid = unsafe { statements::others_update(synced.target, self.function) };
         let _owner = ActingAs::definer(synced.owner);
         let _ours = Ours::begin(synced.target);
         let spi = Spi::connect()?;
         // SAFETY: the trigger that is running.
         unsafe { spi.register_trigger(self.data)? };
         let found = spi.run(&synced.names.changed_columns(), &[])?;
-        let (schema, name) = catalog::relation_name(synced.target);
         if found.count(0, 1) > 0 {
             let key = &synced.names.key;
             return Err(Error::new(Kind::ReadOnlyField, format!("column \"{key}\" of \"{name}\" cannot be changed"))
@@ -218,9 +276,11 @@ impl Trigger<'_> {
         if changed.is_empty() {
             return Ok(());
         }
+        let fields = synced.followed.fields[1..].iter().enumerate();
+        let read_only: Vec<usize> = fields.filter(|(_, field)| !field.capabilities.update).map(|(at, _)| at).collect();
         let progress = Rc::<Progress>::default();
         let _part = progress.share(synced.source.oid);
-        let done = spi.run(&synced.names.send_update(&changed), &[])?;
+        let done = spi.run(&synced.names.send_update(&changed, amid.then_some(&read_only)), &[])?;
         let (rows, sent) = (done.count(0, 1), done.count(0, 2));
         if sent < rows {
             let gone = rows - sent;
@@ -262,9 +322,18 @@ impl Trigger<'_> {
 ///
 /// # Safety
 /// The relation must be open.
-unsafe fn place_of(relation: pg_sys::Relation, name: &str) -> Option<i32> {
+unsafe fn place_of(relation: pg_sys::Relation, name: &str) -> Option<i16> {
     // SAFETY: by the contract above; Postgres counts the references.
     let relation = unsafe { PgRelation::from_pg(relation) };
     let descriptor = relation.tuple_desc();
-    descriptor.iter().find(|column| !column.attisdropped && column.name() == name).map(|column| column.attnum.into())
+    descriptor.iter().find(|column| !column.attisdropped && column.name() == name).map(|column| column.attnum)
+}
+
+/// What no other row has for a key: of 18 letters, as many as a key's column must have room for.
+fn stand_in() -> CString {
+    thread_local! {
+        static LAST: Cell<u32> = const { Cell::new(0) };
+    }
+    LAST.set(LAST.get().wrapping_add(1) & 0xf_ffff);
+    CString::new(format!("{STAND_IN}{:06x}{:05x}", std::process::id() & 0xff_ffff, LAST.get())).unwrap_or_default()
 }

@@ -15,6 +15,9 @@ pub const SYNCED_AT: &str = "_synced_at";
 /// Records that an error names.
 pub const NAMED: u64 = 10;
 
+/// What the key begins with of a row that meets another one, so that it is not stored and no record is created.
+pub const STAND_IN: &str = "~sequin";
+
 /// Transition tables of the triggers.
 const BEFORE: &str = "sequin_before";
 const AFTER: &str = "sequin_after";
@@ -86,6 +89,13 @@ impl Names {
                 &format!(
                     "BEFORE INSERT ON {target} FOR EACH ROW WHEN (NOT sequin.merging({}::regclass))",
                     literal(target)
+                ),
+            ),
+            trigger(
+                "sequin_insert",
+                &format!(
+                    "AFTER INSERT ON {target} FOR EACH ROW WHEN (pg_catalog.starts_with(NEW.{}::text, '{STAND_IN}'))",
+                    quote(&self.key)
                 ),
             ),
             trigger(
@@ -177,6 +187,11 @@ impl Names {
         format!("SELECT FROM {} WHERE {} = $1", self.target, quote(&self.key))
     }
 
+    /// The key and all columns of the row that is at `$1`.
+    pub fn row_at(&self) -> String {
+        format!("SELECT {} FROM {} WHERE ctid = $1", self.list(""), self.target)
+    }
+
     /// Creates a record of the columns at these places of `columns`, which are `$1`, `$2`, …; returns the key and all
     /// columns.
     pub fn create(&self, given: &[usize]) -> String {
@@ -207,31 +222,45 @@ impl Names {
         )
     }
 
-    /// Sends what an UPDATE changed in the columns at these places, and keeps what the API answers. Returns how many
-    /// rows changed, how many records the API has changed, and the keys of some that it has not.
-    pub fn send_update(&self, changed: &[usize]) -> String {
+    /// Sends what an UPDATE changed in the columns at these places, and keeps what the API answers. What has been changed
+    /// here since, by a later statement that has sent it, is left out. Returns how many rows changed, how many
+    /// records the API has changed, and the keys of some that it has not. `amid`: another UPDATE is under way, of which the API does not know yet; then only
+    /// what was sent is kept, and the columns at these places, which nobody can write.
+    pub fn send_update(&self, changed: &[usize], amid: Option<&[usize]>) -> String {
         let (target, source, key) = (&self.target, &self.source, quote(&self.key));
         let names: Vec<_> = changed.iter().map(|at| quote(&self.columns[*at])).collect();
-        let differs: Vec<_> = names
-            .iter()
-            .map(|name| format!("ROW(b.{name})::record OPERATOR(pg_catalog.*<>) ROW(a.{name})::record"))
-            .collect();
+        let differs = |name: &String| {
+            format!(
+                "(ROW(b.{name})::record OPERATOR(pg_catalog.*<>) ROW(a.{name})::record \
+                 AND ROW(t.{name})::record OPERATOR(pg_catalog.*=) ROW(a.{name})::record)"
+            )
+        };
         let set: Vec<_> = names
             .iter()
-            .zip(&differs)
-            .map(|(name, differs)| format!("{name} = CASE WHEN {differs} THEN a.{name} ELSE s.{name} END"))
+            .map(|name| format!("{name} = CASE WHEN {} THEN a.{name} ELSE s.{name} END", differs(name)))
             .collect();
+        let rows = format!("{AFTER} a JOIN {BEFORE} b ON b.{key} = a.{key}");
+        let (keep, sent) = match amid {
+            None => (self.set_from("p"), "sent p".to_owned()),
+            Some(read_only) => {
+                let read_only = read_only.iter().filter(|at| !changed.contains(at)).map(|at| quote(&self.columns[*at]));
+                let keep = names
+                    .iter()
+                    .map(|name| format!("{name} = CASE WHEN {} THEN p.{name} ELSE t.{name} END, ", differs(name)))
+                    .chain(read_only.map(|name| format!("{name} = p.{name}, ")));
+                (keep.collect(), format!("sent p JOIN ({rows}) ON a.{key} = p.{key}"))
+            }
+        };
         format!(
-            "WITH changed AS MATERIALIZED (SELECT a.{key} AS key FROM {AFTER} a JOIN {BEFORE} b ON b.{key} = a.{key} WHERE {}), \
-             sent AS (UPDATE {source} s SET {} FROM {AFTER} a JOIN {BEFORE} b ON b.{key} = a.{key} \
+            "WITH changed AS MATERIALIZED (SELECT a.{key} AS key FROM {rows} JOIN {target} t ON t.{key} = a.{key} WHERE {}), \
+             sent AS (UPDATE {source} s SET {} FROM {rows} JOIN {target} t ON t.{key} = a.{key} \
              WHERE s.{key} = a.{key} AND s.{key} = ANY (ARRAY(SELECT key FROM changed)) RETURNING {}), \
-             kept AS (UPDATE {target} t SET {}{SYNCED_AT} = clock_timestamp() FROM sent p WHERE t.{key} = p.{key}) \
+             kept AS (UPDATE {target} t SET {keep}{SYNCED_AT} = clock_timestamp() FROM {sent} WHERE t.{key} = p.{key}) \
              SELECT (SELECT count(*) FROM changed), (SELECT count(*) FROM sent), (SELECT string_agg(key::text, ', ') FROM \
              (SELECT key FROM changed WHERE key NOT IN (SELECT {key} FROM sent) ORDER BY key LIMIT {NAMED}) AS gone)",
-            differs.join(" OR "),
+            names.iter().map(differs).collect::<Vec<_>>().join(" OR "),
             set.join(", "),
             self.list("s."),
-            self.set_from("p"),
         )
     }
 
@@ -327,8 +356,20 @@ mod tests {
 
     #[test]
     fn only_changed_columns_are_sent_and_each_row_keeps_the_others() {
-        let sent = names().send_update(&[1]);
-        assert!(sent.contains(r#"SET "it's" = CASE WHEN ROW(b."it's")::record OPERATOR(pg_catalog.*<>) ROW(a."it's")::record THEN a."it's" ELSE s."it's" END FROM"#), "{sent}");
+        let (mine, newer) = (
+            r#"ROW(b."it's")::record OPERATOR(pg_catalog.*<>) ROW(a."it's")::record"#,
+            r#"ROW(t."it's")::record OPERATOR(pg_catalog.*=) ROW(a."it's")::record"#,
+        );
+        let sent = names().send_update(&[1], None);
+        let set = format!(r#"SET "it's" = CASE WHEN ({mine} AND {newer}) THEN a."it's" ELSE s."it's" END FROM"#);
+        assert!(sent.contains(&set), "{sent}");
+        assert!(sent.contains(r#"SET "name" = p."name", "it's" = p."it's", _synced_at"#), "{sent}");
+    }
+
+    #[test]
+    fn amid_another_update_only_what_was_sent_and_what_nobody_writes_is_kept() {
+        let sent = names().send_update(&[1], Some(&[0]));
+        assert!(sent.contains(r#"THEN p."it's" ELSE t."it's" END, "name" = p."name", _synced_at"#), "{sent}");
     }
 
     #[test]

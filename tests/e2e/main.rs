@@ -34,6 +34,7 @@ mod support;
 mod syncing_airtable;
 mod syncing_alike;
 mod syncing_changes;
+mod syncing_checks;
 mod syncing_fill;
 mod syncing_life;
 mod syncing_origin;

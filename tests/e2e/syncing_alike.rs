@@ -254,7 +254,10 @@ fn what_was_sent_before_a_rollback_is_told_and_comes_back_with_the_next_look(cro
     assert_eq!(session.value("SELECT sequin.refresh('crm.people')"), "1");
     people.equal(&mut session);
     // The insert fails here, after the API has done it.
-    session.run("ALTER TABLE crm.people ADD CHECK (note <> 'Not here')");
+    session.run(
+        "CREATE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE check_violation; END $$;
+         CREATE TRIGGER forbid AFTER INSERT ON crm.people FOR EACH ROW WHEN (NEW.note = 'Not here') EXECUTE FUNCTION forbid()",
+    );
     session.fails_with("23514", "INSERT INTO crm.people (name, note) VALUES ('Created', 'Not here')");
     notices.warning(&mut session);
     assert_eq!(people.count("name", "Created"), 1);
