@@ -175,7 +175,7 @@ CREATE VIEW sync_status WITH (security_barrier) AS
             AND NOT l.attisdropped AND NOT f.attisdropped)),
       CASE WHEN (
         SELECT count(*) FROM pg_trigger g
-        WHERE g.tgrelid = s.target AND g.tgfoid = 'write_through'::regproc AND g.tgenabled IN ('O', 'A')) < 5
+        WHERE g.tgrelid = s.target AND g.tgfoid = 'write_through'::regproc AND g.tgenabled IN ('O', 'A')) < 6
       THEN 'triggers of sequin_fdw are dropped or disabled, so that not all that is written here is sent' END
     ), '') AS note, s.next_try
   FROM sync s JOIN pg_class c ON c.oid = s.target LEFT JOIN sync_told t ON t.target = s.target

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use pgrx::pg_sys;
 
-use super::catalog::relation_name;
 use super::merge::{self, Kept, Piece, Refused};
 use super::session::{Answers, Remote};
 use super::spi::Spi;
@@ -222,7 +221,7 @@ impl Follower {
         if !lock_relation(self.synced.target, pg_sys::RowExclusiveLock) || !self.synced.renew()? {
             return Ok(Progress::Gone);
         }
-        must_see_all(&self.synced)?;
+        self.synced.must_see_all()?;
         check_constraints_at_once()?;
         self.count_requests();
         if wait {
@@ -464,20 +463,6 @@ fn trouble(refused: &Refused) -> Option<String> {
         0 => format!("the table refuses record {key}, and is as the API has it else: {reason}"),
         more => format!("the table refuses record {key} and {more} more, and is as the API has it else: {reason}"),
     })
-}
-
-/// Refuses a table of which its owner may not see all rows: what is hidden would stay as it is for ever.
-fn must_see_all(synced: &Synced) -> Result<()> {
-    // SAFETY: a catalogue look-up.
-    let hides = unsafe { pg_sys::check_enable_rls(synced.target, synced.owner, true) };
-    if hides != pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32 {
-        return Ok(());
-    }
-    let (schema, name) = relation_name(synced.target);
-    Err(Error::new(Kind::Forbidden, format!("row level security hides rows of \"{name}\" from its owner"))
-        .detail("The table is kept as its owner sees it.")
-        .hint(format!("ALTER TABLE {} NO FORCE ROW LEVEL SECURITY;", synced.names.target))
-        .table(&schema, &name))
 }
 
 /// Has deferred constraints checked within each statement: what the owner's code does must not outlast it.

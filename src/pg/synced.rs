@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::catalog::{self, Table};
 use super::memory::{c_text, text};
 use super::role::ActingAs;
+use super::rules;
 use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg};
 use super::version;
 use crate::error::{Error, Kind, Result};
@@ -453,6 +454,18 @@ impl Synced {
             *self = now;
         }
         Ok(same)
+    }
+
+    /// Refuses a table of which its owner may not see all rows: what is hidden would neither be sent nor follow the API.
+    pub fn must_see_all(&self) -> Result<()> {
+        if !rules::bind(self.target, self.owner) {
+            return Ok(());
+        }
+        let (schema, name) = catalog::relation_name(self.target);
+        Err(Error::new(Kind::Forbidden, format!("row level security hides rows of \"{name}\" from its owner"))
+            .detail("The table is kept, and sent, as its owner sees it.")
+            .hint(format!("ALTER TABLE {} NO FORCE ROW LEVEL SECURITY;", self.names.target))
+            .table(&schema, &name))
     }
 
     /// Whether there are columns that no sweep has compared: rows that do not change at the API lack them.

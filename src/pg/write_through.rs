@@ -249,13 +249,7 @@ impl Trigger<'_> {
 
     fn update(&self, synced: &Synced) -> Result<()> {
         let (schema, name) = catalog::relation_name(synced.target);
-        if rules::bind(synced.target, synced.owner) {
-            let message = format!("row level security hides rows of \"{name}\" from its owner");
-            return Err(Error::new(Kind::Forbidden, message)
-                .detail("What has changed in them would not be sent.")
-                .hint(format!("ALTER TABLE {} NO FORCE ROW LEVEL SECURITY;", synced.names.target))
-                .table(&schema, &name));
-        }
+        synced.must_see_all()?;
         // SAFETY: the trigger that is running.
         let amid = unsafe { statements::others_update(synced.target, self.function) };
         let _owner = ActingAs::definer(synced.owner);

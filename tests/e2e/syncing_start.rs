@@ -277,7 +277,7 @@ fn starting_a_synced_table_again_sets_how_and_another_source_is_refused() {
     failure.mentions("follows another").hints("stop_sync");
     assert_eq!(
         session.value("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'crm.contact'::regclass AND NOT tgisinternal"),
-        "5"
+        "6"
     );
 }
 
