@@ -151,3 +151,44 @@ fn airtables_new_record_may_have_what_one_that_no_sweep_has_missed_yet_had() {
     world.await_value(&mut session, &new, "1");
     world.await_current(&mut session, "crm.measurements");
 }
+
+#[test]
+fn more_refused_records_than_one_piece_may_have_do_not_stop_the_polls() {
+    let world = World::with_worker(Config::new().records("Contact", 50_000).records("Account", 8).cache_pages(true));
+    let mut session = world.connect();
+    // 60 in each piece of 20,000.
+    let bad: Vec<String> = (0..150).map(|n| world.sandbox.id("Contact", n * 333)).collect();
+    session.run(&format!(
+        "CREATE SCHEMA crm; CREATE TABLE crm.contact (id text PRIMARY KEY CHECK (id NOT IN ('{}')), title text);
+         SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '300 ms')",
+        bad.join("', '")
+    ));
+    world.await_value(&mut session, "SELECT count(*) FROM crm.contact", "49850");
+    assert!(
+        wait_until(Duration::from_secs(10), || session.value(ERROR).contains("149 more")),
+        "{}",
+        session.value(ERROR)
+    );
+    let id = world.sandbox.id("Contact", 1);
+    world.upstream().update("Contact", &id, json!({"Title": "Later"}));
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{id}'"), "Later");
+    session.run("ALTER TABLE crm.contact DROP CONSTRAINT contact_id_check");
+    world.await_value(&mut session, "SELECT count(*) FROM crm.contact", "50000");
+    world.await_current(&mut session, "crm.contact");
+}
+
+#[test]
+fn a_filling_does_not_delete_rows_that_it_may_not_change() {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let mut session = world.connect();
+    let (kept, gone) = (world.sandbox.id("Contact", 7), "003000000000000AAA");
+    world.upstream().update("Contact", &kept, json!({"Title": "Drunk"}));
+    session.run(&format!(
+        "CREATE SCHEMA crm; CREATE TABLE crm.contact (id text PRIMARY KEY, title text CHECK (title <> 'Drunk'));
+         INSERT INTO crm.contact VALUES ('{kept}', 'Mine'), ('{gone}', 'Mine');
+         SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '300 ms')"
+    ));
+    world.await_value(&mut session, "SELECT count(*) FROM crm.contact", "60");
+    assert_eq!(session.column("SELECT id FROM crm.contact WHERE title = 'Mine'"), [kept.as_str()]);
+    assert!(wait_until(Duration::from_secs(10), || session.value(ERROR).contains(&kept)), "{}", session.value(ERROR));
+}

@@ -109,3 +109,20 @@ fn a_lock_that_somebody_holds_is_no_failure() {
     let here = "SELECT count(*) FROM crm.contact WHERE last_name = 'Meanwhile'";
     assert!(wait_until(Duration::from_secs(4), || session.value(here) == "1"), "it is read at once");
 }
+
+#[test]
+fn whoever_has_written_can_refresh_though_the_worker_holds_a_piece_back_for_that_write() {
+    let (world, mut session) = world();
+    session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '1 hour')");
+    std::thread::sleep(Duration::from_secs(1));
+    session.run(&format!(
+        "SET statement_timeout = '10 s'; BEGIN; UPDATE crm.contact SET title = 'Written' WHERE id = '{}'",
+        world.sandbox.id("Contact", 1)
+    ));
+    world.upstream().create("Contact", json!({"LastName": "New"}));
+    // What is set anew is polled at once.
+    world.connect().run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '2 hours')");
+    std::thread::sleep(Duration::from_secs(3));
+    session.run("SELECT sequin.refresh('crm.contact'); COMMIT");
+    assert_eq!(session.value("SELECT count(*) FROM crm.contact WHERE last_name = 'New'"), "1");
+}
