@@ -54,6 +54,13 @@ impl ActingAs {
     }
 }
 
+/// Whether policies keep rows of a table from a role.
+pub fn is_bound(role: Oid, table: Oid) -> bool {
+    // SAFETY: a catalogue look-up.
+    let enabled = unsafe { pg_sys::check_enable_rls(table, role, true) };
+    enabled == pg_sys::CheckEnableRlsResult::RLS_ENABLED as c_int
+}
+
 impl Drop for ActingAs {
     fn drop(&mut self) {
         // What an error leaves behind, the abort of its transaction puts right.

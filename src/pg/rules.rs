@@ -13,17 +13,12 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{PgList, PgLogLevel, PgSqlErrorCode, PgTryBuilder};
 
 use super::memory::{briefly, c_text, palloc, text};
+use super::role::is_bound;
 use super::spi::Spi;
 use super::statements::{self, Statement};
+use super::synced::Lock;
 use super::version;
 use crate::error::{Error, Kind, Result};
-
-/// Whether policies keep rows of a table from a role.
-pub fn bind(table: Oid, role: Oid) -> bool {
-    // SAFETY: a catalogue look-up.
-    let enabled = unsafe { pg_sys::check_enable_rls(table, role, true) };
-    enabled == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32
-}
 
 /// A row that is to be inserted, before it is.
 pub struct Candidate<'t> {
@@ -34,8 +29,15 @@ pub struct Candidate<'t> {
     /// The trigger that is running.
     pub trigger: *const pg_sys::FmgrInfo,
     pub row: pg_sys::HeapTuple,
-    /// The places of the columns that get their values later.
+    /// The places of the columns that are NULL, and may get their values later.
     pub open: &'t [i16],
+}
+
+/// The row that another one meets.
+pub struct Met {
+    pub place: pg_sys::ItemPointerData,
+    /// Whether ON CONFLICT DO UPDATE is about the index in which it does.
+    pub decided: bool,
 }
 
 impl Candidate<'_> {
@@ -46,11 +48,12 @@ impl Candidate<'_> {
     ///
     /// # Safety
     /// What it is made of must be live.
-    pub unsafe fn met(&self) -> Result<Option<pg_sys::ItemPointerData>> {
+    pub unsafe fn met(&self) -> Result<Option<Met>> {
         // SAFETY: by the contract above; what is made here is freed here, or with the memory that an error frees.
         briefly(|| unsafe {
             let state = pg_sys::CreateExecutorState();
-            let mut lenient = self.lenient();
+            let hidden = self.hidden();
+            let mut lenient = self.lenient(&hidden);
             let table = palloc(pg_sys::ResultRelInfo::default());
             pg_sys::InitResultRelInfo(table, &mut lenient, 0, null_mut(), 0);
             let slot = self.slot(table, state);
@@ -61,9 +64,18 @@ impl Candidate<'_> {
             }
             (*table).ri_RelationDesc = self.table;
             pg_sys::ExecOpenIndices(table, true);
-            let met = met_at_once(table, slot, state);
+            let indexes = indexes(table, &hidden);
+            if !indexes.is_empty() {
+                Lock::Inserting.take((*self.table).rd_id, true);
+            }
+            let arbiters = statement.map_or_else(Vec::new, |statement| arbiters(statement));
+            let met_in = |decided: bool| {
+                let some = indexes.iter().filter(|index| arbiters.contains(&index.id()) == decided);
+                met_at_once(some, table, slot, state).map(|place| Met { place, decided })
+            };
+            let met = met_in(true).or_else(|| met_in(false));
             if met.is_none() {
-                meet_later(table, slot, state);
+                meet_later(indexes, table, slot, state);
                 if let Some(statement) = statement {
                     ask(statement, pg_sys::WCOKind::WCO_VIEW_CHECK, slot);
                 }
@@ -75,18 +87,46 @@ impl Candidate<'_> {
         })
     }
 
-    /// The table, as it were if the columns that are open could be NULL.
-    unsafe fn lenient(&self) -> pg_sys::RelationData {
-        // SAFETY: an open table, and a copy of its description.
+    /// The places of the columns whose values nobody knows yet: those that are open, and what is computed from them.
+    unsafe fn hidden(&self) -> Vec<i16> {
+        let mut hidden = self.open.to_vec();
+        // SAFETY: an open table, with as many defaults as are said.
+        unsafe {
+            let description = (*self.table).rd_att;
+            let Some(constraints) = (*description).constr.as_ref() else { return hidden };
+            for at in 0..usize::from(constraints.num_defval) {
+                let default = &*constraints.defval.add(at);
+                let computed = (*version::attribute(description, default.adnum)).attgenerated != 0;
+                if computed && mentions(pg_sys::stringToNode(default.adbin).cast(), self.open) {
+                    hidden.push(default.adnum);
+                }
+            }
+        }
+        hidden
+    }
+
+    /// The table, as it were if hidden columns could be NULL, and without the CHECKs that look at them.
+    unsafe fn lenient(&self, hidden: &[i16]) -> pg_sys::RelationData {
+        // SAFETY: an open table, and a copy of its description, with as many CHECKs as are said.
         unsafe {
             let mut table = *self.table;
             table.rd_att = pg_sys::CreateTupleDescCopyConstr(table.rd_att);
-            for place in 1..=(*table.rd_att).natts as i16 {
-                let column = version::attribute(table.rd_att, place);
-                // What is computed may be so from an open column.
-                if self.open.contains(&place) || (*column).attgenerated != 0 {
-                    (*column).attnotnull = false;
+            for place in hidden {
+                (*version::attribute(table.rd_att, *place)).attnotnull = false;
+            }
+            if let Some(constraints) = (*table.rd_att).constr.as_mut() {
+                let mut kept = 0;
+                for at in 0..usize::from(constraints.num_check) {
+                    let check = constraints.check.add(at);
+                    if !mentions(pg_sys::stringToNode((*check).ccbin).cast(), hidden) {
+                        std::ptr::copy(check, constraints.check.add(kept), 1);
+                        kept += 1;
+                    }
                 }
+                constraints.num_check = kept as u16;
+                // Both numbers are compared.
+                table.rd_rel = palloc(*table.rd_rel);
+                (*table.rd_rel).relchecks = kept as i16;
             }
             table
         }
@@ -123,7 +163,7 @@ impl Candidate<'_> {
                 return Ok(());
             }
             let (id, user) = ((*self.table).rd_id, pg_sys::GetUserId());
-            if !bind(id, user) || !may_insert(id, user) {
+            if !is_bound(user, id) || !may_insert(id, user) {
                 return Ok(());
             }
             let _spi = Spi::connect()?;
@@ -212,8 +252,38 @@ struct Index {
     immediate: bool,
 }
 
-/// Those of a table that are open.
-unsafe fn indexes(table: *mut pg_sys::ResultRelInfo) -> Vec<Index> {
+impl Index {
+    fn id(&self) -> Oid {
+        // SAFETY: an open index.
+        unsafe { (*self.relation).rd_id }
+    }
+}
+
+/// Whether an expression of one row looks at one of these columns, or at all of them.
+unsafe fn mentions(expression: *mut pg_sys::Node, columns: &[i16]) -> bool {
+    const FIRST: i32 = pg_sys::FirstLowInvalidHeapAttributeNumber;
+    let mut found = null_mut();
+    // SAFETY: an expression, or null; what it looks at is a set, or null.
+    unsafe {
+        pg_sys::pull_varattnos(expression, 1, &mut found);
+        std::iter::once(&0).chain(columns).any(|place| pg_sys::bms_is_member(i32::from(*place) - FIRST, found))
+    }
+}
+
+/// The indexes that ON CONFLICT DO UPDATE of a statement is about.
+unsafe fn arbiters(statement: Statement) -> Vec<Oid> {
+    // SAFETY: a live statement.
+    unsafe {
+        let table = &*statement.table;
+        if table.ri_onConflict.is_null() {
+            return Vec::new();
+        }
+        PgList::<Oid>::from_pg(table.ri_onConflictArbiterIndexes).iter_oid().collect()
+    }
+}
+
+/// Those of a table that are open, and do not look at hidden columns.
+unsafe fn indexes(table: *mut pg_sys::ResultRelInfo, hidden: &[i16]) -> Vec<Index> {
     // SAFETY: as many of both as are said.
     unsafe {
         let (relations, infos) = ((*table).ri_IndexRelationDescs, (*table).ri_IndexRelationInfo);
@@ -222,13 +292,25 @@ unsafe fn indexes(table: *mut pg_sys::ResultRelInfo) -> Vec<Index> {
             !relation.is_null()
                 && (**info).ii_ReadyForInserts
                 && ((**info).ii_Unique || !(**info).ii_ExclusionOps.is_null())
+                && !looks_at(&**info, hidden)
         });
         all.map(|(relation, info)| Index { relation, info, immediate: (*(*relation).rd_index).indimmediate }).collect()
     }
 }
 
-/// The row that this one meets in an index that refuses it at once. Waits for whoever is about to insert one.
-unsafe fn met_at_once(
+unsafe fn looks_at(index: &pg_sys::IndexInfo, hidden: &[i16]) -> bool {
+    let keys = &index.ii_IndexAttrNumbers[..index.ii_NumIndexKeyAttrs as usize];
+    // SAFETY: the index's own expressions.
+    unsafe {
+        keys.iter().any(|place| hidden.contains(place))
+            || mentions(index.ii_Expressions.cast(), hidden)
+            || mentions(index.ii_Predicate.cast(), hidden)
+    }
+}
+
+/// The row that this one meets in one of these indexes that refuses it at once. Waits for whoever is about to insert one.
+unsafe fn met_at_once<'i>(
+    indexes: impl Iterator<Item = &'i Index>,
     table: *mut pg_sys::ResultRelInfo,
     slot: *mut pg_sys::TupleTableSlot,
     state: *mut pg_sys::EState,
@@ -236,8 +318,8 @@ unsafe fn met_at_once(
     // SAFETY: what the caller has made.
     unsafe {
         let mut list = PgList::<()>::new();
-        for index in indexes(table).iter().filter(|index| index.immediate) {
-            list = PgList::from_pg(pg_sys::lappend_oid(list.into_pg(), (*index.relation).rd_id));
+        for index in indexes.filter(|index| index.immediate) {
+            list = PgList::from_pg(pg_sys::lappend_oid(list.into_pg(), index.id()));
         }
         // None at all would mean every index.
         if list.is_empty() { None } else { version::met_in_indexes(table, slot, state, list.into_pg()) }
@@ -245,11 +327,16 @@ unsafe fn met_at_once(
 }
 
 /// Raises an error if the row meets another one in an index that can be deferred: by then the record would be there.
-unsafe fn meet_later(table: *mut pg_sys::ResultRelInfo, slot: *mut pg_sys::TupleTableSlot, state: *mut pg_sys::EState) {
+unsafe fn meet_later(
+    indexes: Vec<Index>,
+    table: *mut pg_sys::ResultRelInfo,
+    slot: *mut pg_sys::TupleTableSlot,
+    state: *mut pg_sys::EState,
+) {
     const WIDTH: usize = pg_sys::INDEX_MAX_KEYS as usize;
     // SAFETY: what the caller has made.
     unsafe {
-        for Index { relation, info, .. } in indexes(table).into_iter().filter(|index| !index.immediate) {
+        for Index { relation, info, .. } in indexes.into_iter().filter(|index| !index.immediate) {
             let context = expressions(state);
             (*context).ecxt_scantuple = slot;
             let predicate = (*info).ii_Predicate;

@@ -11,12 +11,19 @@ use pgrx::{PgList, pg_guard, pg_sys};
 use super::memory::keep;
 
 thread_local! {
-    static LIVE: RefCell<Vec<*mut pg_sys::EState>> = const { RefCell::new(Vec::new()) };
+    static LIVE: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
     /// When the transaction began that has an UPDATE which is not known.
     static UNKNOWN: Cell<Option<pg_sys::TimestampTz>> = const { Cell::new(None) };
 }
 
 static mut BEFORE: pg_sys::ExecutorStart_hook_type = None;
+
+struct Known {
+    state: *mut pg_sys::EState,
+    /// What it runs in. What an abort leaves behind of a statement may stay for long, and point to what is gone.
+    transaction: pg_sys::TimestampTz,
+    part: pg_sys::SubTransactionId,
+}
 
 /// Begins to look at statements.
 pub fn install() {
@@ -42,10 +49,10 @@ unsafe extern "C-unwind" fn start(query: *mut pg_sys::QueryDesc, flags: c_int) {
             None => standard_ExecutorStart(query, flags),
         }
     }
-    // SAFETY: a statement has its state once it is started.
+    // SAFETY: a statement has its state once it is started, unless somebody else's hook does not start it.
     let state = unsafe { (*query).estate };
     // SAFETY: likewise.
-    if unsafe { !(*state).es_opened_result_relations.is_null() } {
+    if unsafe { !state.is_null() && !(*state).es_opened_result_relations.is_null() } {
         // SAFETY: likewise; what is kept there is dropped when the statement ends, by whatever way.
         keep(unsafe { (*state).es_query_cxt }, Live::begin(state));
     }
@@ -56,7 +63,9 @@ struct Live(*mut pg_sys::EState);
 
 impl Live {
     fn begin(state: *mut pg_sys::EState) -> Live {
-        LIVE.with_borrow_mut(|live| live.push(state));
+        // SAFETY: reads a variable.
+        let part = unsafe { pg_sys::GetCurrentSubTransactionId() };
+        LIVE.with_borrow_mut(|live| live.push(Known { state, transaction: transaction(), part }));
         Live(state)
     }
 }
@@ -64,7 +73,7 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         // A backend that exits may have no such list any more.
-        let _ = LIVE.try_with(|live| live.borrow_mut().retain(|state| *state != self.0));
+        let _ = LIVE.try_with(|live| live.borrow_mut().retain(|known| known.state != self.0));
     }
 }
 
@@ -96,13 +105,17 @@ pub unsafe fn caller(trigger: *const pg_sys::FmgrInfo) -> Option<Statement> {
     })
 }
 
-/// Notes an UPDATE that has called a trigger and is not known.
+/// Notes an UPDATE that has called a trigger and is not known, or will not be when its other triggers come: a foreign key's
+/// action, whose triggers the statement around it calls.
 ///
 /// # Safety
 /// As for [`caller`].
 pub unsafe fn note_update(trigger: *const pg_sys::FmgrInfo) {
     // SAFETY: by the contract above.
-    if unsafe { caller(trigger) }.is_none() {
+    let caller = unsafe { caller(trigger) };
+    // SAFETY: a live statement.
+    let passes = |caller: Statement| unsafe { (*caller.state).es_top_eflags } & pg_sys::EXEC_FLAG_SKIP_TRIGGERS as i32;
+    if caller.is_none_or(|caller| passes(caller) != 0) {
         UNKNOWN.set(Some(transaction()));
     }
 }
@@ -114,6 +127,15 @@ pub unsafe fn note_update(trigger: *const pg_sys::FmgrInfo) {
 pub unsafe fn others_update(target: pg_sys::Oid, trigger: *const pg_sys::FmgrInfo) -> bool {
     // SAFETY: by the contract above.
     let own = unsafe { caller(trigger) }.map(|statement| statement.state);
+    UNKNOWN.get() == Some(transaction()) || updates(target, own)
+}
+
+/// Whether a statement that is known, and is under way, may update rows of a table.
+pub fn is_being_updated(target: pg_sys::Oid) -> bool {
+    updates(target, None)
+}
+
+fn updates(target: pg_sys::Oid, own: Option<*mut pg_sys::EState>) -> bool {
     // SAFETY: an open table of a live statement.
     let is_target = |table: &*mut pg_sys::ResultRelInfo| unsafe { (*(**table).ri_RelationDesc).rd_id == target };
     let updates = |state: *mut pg_sys::EState| {
@@ -123,11 +145,14 @@ pub unsafe fn others_update(target: pg_sys::Oid, trigger: *const pg_sys::FmgrInf
         opened.iter_ptr().filter(is_target).any(|table| unsafe { may_update(state, table) })
             || fired.iter_ptr().any(|table| is_target(&table))
     };
-    UNKNOWN.get() == Some(transaction()) || live().into_iter().any(|state| Some(state) != own && updates(state))
+    live().into_iter().any(|state| Some(state) != own && updates(state))
 }
 
 fn live() -> Vec<*mut pg_sys::EState> {
-    LIVE.with_borrow(|live| live.iter().rev().copied().collect())
+    // SAFETY: a look at the stack of subtransactions.
+    let runs =
+        |known: &&Known| known.transaction == transaction() && unsafe { pg_sys::SubTransactionIsActive(known.part) };
+    LIVE.with_borrow(|live| live.iter().rev().filter(runs).map(|known| known.state).collect())
 }
 
 /// What tells this transaction from others of the session.

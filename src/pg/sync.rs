@@ -12,6 +12,7 @@ use super::follower::{Follower, LONG_LOOK_BACK, PIECE_ROWS, Progress, Task};
 use super::schema_watch::SchemaWatch;
 use super::session::Remote;
 use super::spi::{Spi, oid_arg, text_arg};
+use super::statements;
 use super::synced::{self, Lock, Synced, as_keeper};
 use super::wait;
 use crate::error::{Error, Kind, Result};
@@ -253,6 +254,10 @@ fn drop_triggers(spi: &Spi, target: Oid) -> Result<usize> {
 pub fn refresh(target: Oid) -> Result<u64> {
     catalog::forbid_in_read_only("sequin.refresh()");
     synced::must_own(target)?;
+    if statements::is_being_updated(target) {
+        let message = "sequin.refresh() cannot run within a statement that changes the table";
+        return Err(Error::new(Kind::NotSupported, message).hint("It would undo what is not sent yet."));
+    }
     synced::lock_relation(target, pg_sys::AccessShareLock);
     Lock::Refreshing.take(target, true);
     // Not in the queue: the worker may itself be waiting for what this transaction has written.

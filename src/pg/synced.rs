@@ -9,8 +9,7 @@ use serde_json::Value as Json;
 
 use super::catalog::{self, Table};
 use super::memory::{c_text, text};
-use super::role::ActingAs;
-use super::rules;
+use super::role::{ActingAs, is_bound};
 use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg};
 use super::version;
 use crate::error::{Error, Kind, Result};
@@ -29,6 +28,8 @@ pub enum Lock {
     Following = 2,
     /// Those who refresh it wait for each other here, where deadlocks among them are found.
     Refreshing = 3,
+    /// Those who insert what may be only once wait for each other: an index knows of a row when the API has created it.
+    Inserting = 4,
 }
 
 /// A synced table and the foreign table that it follows.
@@ -458,7 +459,7 @@ impl Synced {
 
     /// Refuses a table of which its owner may not see all rows: what is hidden would neither be sent nor follow the API.
     pub fn must_see_all(&self) -> Result<()> {
-        if !rules::bind(self.target, self.owner) {
+        if !is_bound(self.owner, self.target) {
             return Ok(());
         }
         let (schema, name) = catalog::relation_name(self.target);

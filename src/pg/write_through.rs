@@ -152,22 +152,31 @@ impl Trigger<'_> {
         if let Some(key) = cell(key_place) {
             return self.insert_known(synced, (key_type, Some(key)));
         }
-        let open: Vec<i16> = synced.places.iter().map(|(place, _)| *place).chain(synced_at).collect();
+        let filled = synced.places.iter().map(|(place, _)| *place).chain(synced_at);
+        let open: Vec<i16> = filled.filter(|place| cell(*place).is_none()).collect();
         let candidate = Candidate { table, title: &synced.names.target, trigger: self.function, row, open: &open };
         // SAFETY: all of it is of the trigger that is running.
         if let Some(mut met) = unsafe { candidate.met()? } {
-            // SAFETY: the relation is open.
-            let key = unsafe { rules::stand_in(table, key_place, &stand_in()) };
-            let mut cells = vec![(key_place, Some(key))];
-            cells.extend(synced_at.map(|place| (place, Some(Datum::from(now())))));
-            // What the API would give it, and it needs, is that of the row it meets.
             let _owner = ActingAs::definer(synced.owner);
             let spi = Spi::connect()?;
-            let met = spi.run(&synced.names.row_at(), &[(pg_sys::TIDOID, Some(Datum::from(&raw mut met)))])?;
+            let place = (pg_sys::TIDOID, Some(Datum::from(&raw mut met.place)));
+            let row = spi.run(&synced.names.row_at(), &[place])?;
+            if row.len() == 0 {
+                return Err(self.vanished(synced));
+            }
+            let key = match met.decided {
+                // It stays as long as this transaction lasts.
+                true => row.datum(0, 1),
+                // SAFETY: the relation is open.
+                false => Some(unsafe { rules::stand_in(table, key_place, &stand_in()) }),
+            };
+            let mut cells = vec![(key_place, key)];
+            cells.extend(synced_at.map(|place| (place, Some(Datum::from(now())))));
+            // What the API would give it, and it needs, is that of the row it meets.
             // SAFETY: the relation is open.
             let lacks = |place| cell(place).is_none() && unsafe { rules::is_needed(table, place) };
             let others = synced.places.iter().map(|(place, _)| *place).zip(1..).skip(1);
-            cells.extend(others.filter(|(place, _)| lacks(*place)).map(|(place, at)| (place, met.datum(0, at))));
+            cells.extend(others.filter(|(place, _)| lacks(*place)).map(|(place, at)| (place, row.datum(0, at))));
             self.progress().rows.update(|rows| rows + 1);
             return Ok(self.changed_row(&cells));
         }

@@ -189,7 +189,7 @@ impl Names {
 
     /// The key and all columns of the row that is at `$1`.
     pub fn row_at(&self) -> String {
-        format!("SELECT {} FROM {} WHERE ctid = $1", self.list(""), self.target)
+        format!("SELECT {} FROM {} WHERE ctid = $1 FOR KEY SHARE", self.list(""), self.target)
     }
 
     /// Creates a record of the columns at these places of `columns`, which are `$1`, `$2`, …; returns the key and all

@@ -21,6 +21,11 @@ on_each! {
     what_a_trigger_deletes_after_an_update_is_gone,
     what_a_function_updates_amid_an_update_stays_too,
     what_a_trigger_updates_after_an_insert_is_what_stays,
+    two_sessions_that_insert_the_same_create_one_record,
+    rules_about_what_the_api_fills_do_not_refuse_before_it_has,
+    on_conflict_sees_the_key_of_the_row_that_is_met,
+    a_statement_that_failed_in_a_part_of_the_transaction_is_forgotten,
+    a_refresh_amid_an_update_is_refused_since_it_would_undo_it,
 }
 
 /// A table that is filled and looked after no more, in which nobody has the same note as another.
@@ -400,4 +405,73 @@ fn what_a_trigger_updates_after_an_insert_is_what_stays(crowd: &'static Crowd) {
     assert_eq!(rows, ["One!,default,A", "Two!,default,B", "Three!,mine,C"]);
     assert_eq!((people.count("name", "One!"), people.count("note", "default"), people.held().len()), (1, 2, 9));
     people.equal(&mut session);
+}
+
+fn two_sessions_that_insert_the_same_create_one_record(crowd: &'static Crowd) {
+    let (people, mut session) = unique(crowd);
+    people.world.sandbox.set_latency(std::time::Duration::from_millis(300));
+    let sql =
+        "INSERT INTO crm.people (name, note) VALUES ('Twice', 'same') ON CONFLICT (note) DO UPDATE SET name = 'Thrice'";
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| people.world.connect().run(sql));
+        }
+    });
+    people.world.sandbox.set_latency(std::time::Duration::ZERO);
+    let there = people.held().into_values().filter(|record| record.get("note").is_some_and(|note| note == "same"));
+    assert_eq!(there.count(), 1);
+    assert_eq!(session.column("SELECT name FROM crm.people WHERE note = 'same'"), ["Thrice"]);
+}
+
+fn rules_about_what_the_api_fills_do_not_refuse_before_it_has(crowd: &'static Crowd) {
+    let (people, mut session) = still(crowd);
+    // Nobody has a place but those that come.
+    session.run("UPDATE crm.people SET place = NULL WHERE place IS NOT NULL");
+    session.run(
+        "ALTER TABLE crm.people ADD CHECK (id IS NOT NULL AND name <> 'Nobody');
+         CREATE UNIQUE INDEX ON crm.people (name, (coalesce(id, 'none'))) WHERE id IS NULL OR name = 'Somebody'",
+    );
+    for _ in 0..2 {
+        assert_eq!(session.count("INSERT INTO crm.people (name) VALUES ('Somebody') ON CONFLICT DO NOTHING"), 1);
+    }
+    people.await_equal(&mut session);
+}
+
+fn on_conflict_sees_the_key_of_the_row_that_is_met(crowd: &'static Crowd) {
+    let (people, mut session) = unique(crowd);
+    let key = people.id(2);
+    session.run(&format!("ALTER TABLE crm.people ADD CHECK (id ~ '^{}')", &key[..3]));
+    let sql = format!(
+        "INSERT INTO crm.people (name, note) VALUES ('x', 'note {key}') ON CONFLICT (note) DO UPDATE SET id = excluded.id, place = excluded.id RETURNING id"
+    );
+    let (met, sent) = people.sent_by(|| session.value(&sql));
+    assert_eq!(met, key);
+    assert_eq!(sent.len(), 1, "{sent:#?}");
+    assert_eq!(session.value(&format!("SELECT place FROM crm.people WHERE id = '{key}'")), key);
+    people.await_equal(&mut session);
+}
+
+fn a_statement_that_failed_in_a_part_of_the_transaction_is_forgotten(crowd: &'static Crowd) {
+    let (people, mut session) = unique(crowd);
+    session.run(
+        "CREATE FUNCTION fails() RETURNS int LANGUAGE sql AS $$ UPDATE crm.people SET place = 'x'; SELECT 1 / count(*)::int FROM crm.people WHERE false $$;
+         CREATE FUNCTION tries() RETURNS void LANGUAGE plpgsql AS $$
+         DECLARE x int;
+         BEGIN
+           FOR n IN 1..20 LOOP
+             BEGIN CREATE TEMP TABLE t (a int) ON COMMIT DROP; INSERT INTO t VALUES (1); x := fails(); EXCEPTION WHEN division_by_zero THEN NULL; END;
+           END LOOP;
+         END $$",
+    );
+    session.run("BEGIN; SELECT tries(); UPDATE crm.people SET place = 'after'; INSERT INTO crm.people (name, note) VALUES ('n', 'after'); COMMIT");
+    assert_eq!(session.number("SELECT count(*) FROM crm.people WHERE place = 'after'"), 6);
+    people.await_equal(&mut session);
+}
+
+fn a_refresh_amid_an_update_is_refused_since_it_would_undo_it(crowd: &'static Crowd) {
+    let (people, mut session) = still(crowd);
+    session.run("CREATE FUNCTION fresh() RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM sequin.refresh('crm.people'); RETURN 'fresh'; END $$");
+    refused(&people, &mut session, "0A000", "UPDATE crm.people SET place = fresh()");
+    session.run("BEGIN; UPDATE crm.people SET place = 'before'; SELECT sequin.refresh('crm.people'); COMMIT");
+    people.await_equal(&mut session);
 }
