@@ -1,9 +1,9 @@
 //! What users write to a synced table goes to the API first.
 //!
 //! An INSERT asks the API row by row, before the row is stored: it is the API that gives the key. The table's own rules
-//! are asked before. What an UPDATE or a
-//! DELETE did is sent in batches when the statement is done; if the API refuses, the statement fails, and nothing is
-//! left of it here. All of it goes through the foreign table, as its owner's own statements would.
+//! are asked before. What an UPDATE or a DELETE did is sent in batches when the statement is done; if the API refuses,
+//! the statement fails, and nothing is left of it here. All of it goes through the foreign table, as its owner's own
+//! statements would.
 //! <https://www.postgresql.org/docs/current/trigger-interface.html>
 
 use std::cell::Cell;
