@@ -11,6 +11,7 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{PgSqlErrorCode, PgTryBuilder, check_for_interrupts, pg_guard};
 
+use super::blocked;
 use super::memory::text;
 use super::registry::{self, Reason};
 use super::version;
@@ -25,6 +26,10 @@ const SOON: Duration = Duration::from_millis(250);
 /// How long after its start a worker is started again that has died, and how long at most if it never comes to work.
 const AFTER_DEATH: Duration = Duration::from_secs(5);
 const MAX_BACK_OFF: Duration = Duration::from_secs(300);
+
+/// How long a worker is not started again that was asked for and found nothing to do, at first and at most.
+const FIRST_IDLE_PAUSE: Duration = Duration::from_millis(250);
+const MAX_IDLE_PAUSE: Duration = Duration::from_secs(60);
 
 /// How often a database without a worker is looked into; less often where there are many.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -51,12 +56,14 @@ pub fn register_launcher() {
 /// What went wrong in a transaction.
 pub struct Failure {
     pub text: String,
-    /// Whether something could not be locked in time.
+    /// Whether a statement of ours could not get a lock in time.
     pub locked: bool,
     /// Whether the API does not know a field.
     pub unknown_field: bool,
     /// Whether it was cancelled.
     pub cancelled: bool,
+    /// Whether code of a table's owner has taken too long.
+    pub slow: bool,
 }
 
 /// Runs `work` in a transaction of its own, for which nobody waits.
@@ -67,17 +74,22 @@ pub fn transaction<T>(work: impl FnOnce() -> Result<T>) -> std::result::Result<T
         pg_sys::StartTransactionCommand();
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
     }
-    let done = PgTryBuilder::new(AssertUnwindSafe(|| {
-        let done = work().map_err(|error| Failure::of_error(&error))?;
-        // SAFETY: what was begun above.
-        unsafe {
-            pg_sys::PopActiveSnapshot();
-            pg_sys::CommitTransactionCommand();
-        }
-        Ok(done)
-    }))
-    .catch_others(|error| Err(Failure::of_caught(error)))
-    .execute();
+    let (mut done, blocked) = blocked::watch(|| {
+        PgTryBuilder::new(AssertUnwindSafe(|| {
+            let done = work().map_err(|error| Failure::of_error(&error))?;
+            // SAFETY: what was begun above.
+            unsafe {
+                pg_sys::PopActiveSnapshot();
+                pg_sys::CommitTransactionCommand();
+            }
+            Ok(done)
+        }))
+        .catch_others(|error| Err(Failure::of_caught(error)))
+        .execute()
+    });
+    if let Err(failure) = &mut done {
+        failure.locked |= blocked;
+    }
     if done.is_err() {
         // SAFETY: ends the transaction, and whatever is open within it, wherever the error was raised.
         unsafe {
@@ -96,20 +108,20 @@ impl Failure {
             locked: error.kind() == Kind::Locked,
             unknown_field: error.kind() == Kind::UnknownField,
             cancelled: error.kind() == Kind::Cancelled,
+            slow: false,
         }
     }
 
     fn of_caught(error: CaughtError) -> Failure {
         match error {
             CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
-                let locked = report.sql_error_code() == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE;
                 let text = described(report.message(), report.detail(), report.hint());
                 let cancelled = report.sql_error_code() == PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
-                Failure { text, locked, unknown_field: false, cancelled }
+                Failure { text, locked: false, unknown_field: false, cancelled, slow: false }
             }
             CaughtError::RustPanic { ereport, .. } => {
                 let text = ereport.message().to_owned();
-                Failure { text, locked: false, unknown_field: false, cancelled: false }
+                Failure { text, locked: false, unknown_field: false, cancelled: false, slow: false }
             }
         }
     }
@@ -141,8 +153,8 @@ pub fn take_signals() {
     unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
 }
 
-/// What every turn of a process begins with.
-pub fn serve_signals() {
+/// What every turn of a process begins with. Whether the configuration was read again.
+pub fn serve_signals() -> bool {
     // Between two transactions there is nothing that a cancel could end, and the process itself goes on.
     // SAFETY: counts up, and down again unless the process ends.
     unsafe { pg_sys::QueryCancelHoldoffCount += 1 };
@@ -160,12 +172,14 @@ pub fn serve_signals() {
         }
     }
     // SAFETY: a flag that the handler sets.
-    unsafe {
-        if pg_sys::ConfigReloadPending != 0 {
-            pg_sys::ConfigReloadPending = 0;
-            pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
-        }
+    if unsafe { pg_sys::ConfigReloadPending } == 0 {
+        return false;
     }
+    // SAFETY: the same flag.
+    unsafe { pg_sys::ConfigReloadPending = 0 };
+    // SAFETY: between two transactions.
+    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+    true
 }
 
 /// The launcher's life.
@@ -197,8 +211,10 @@ pub unsafe extern "C-unwind" fn sequin_launcher(_argument: Datum) {
 struct Started {
     /// When the last worker was started.
     at: Instant,
-    /// How many in a row never came to work.
+    /// How many in a row never came.
     in_vain: u32,
+    /// How many in a row were asked for and found nothing to do.
+    idle: u32,
 }
 
 /// Starts the workers that are due. How soon to look again.
@@ -214,7 +230,15 @@ fn start_workers(databases: &[Oid], starts: &mut HashMap<Oid, Started>) -> Durat
             if vacancy.came {
                 before.in_vain = 0;
             }
-            wait = wait.max(pause(vacancy.reason, before.in_vain).saturating_sub(before.at.elapsed()));
+            // A wish after a quiet while is not one of many.
+            if vacancy.worked || before.at.elapsed() > 2 * idle_pause(before.idle) {
+                before.idle = 0;
+            }
+            let mut pause = pause(vacancy.reason, before.in_vain);
+            if vacancy.reason == Reason::Wanted {
+                pause = pause.max(idle_pause(before.idle));
+            }
+            wait = wait.max(pause.saturating_sub(before.at.elapsed()));
             if vacancy.reason == Reason::Look {
                 if wait.is_zero() && oldest.is_none_or(|(at, _)| before.at < at) {
                     oldest = Some((before.at, vacancy.database));
@@ -225,7 +249,7 @@ fn start_workers(databases: &[Oid], starts: &mut HashMap<Oid, Started>) -> Durat
         if !wait.is_zero() {
             nap = nap.min(wait);
         } else if room {
-            room = start_worker(vacancy.database, starts);
+            room = start_worker(vacancy.database, vacancy.reason, starts);
             some |= room;
         }
     }
@@ -239,9 +263,18 @@ fn start_workers(databases: &[Oid], starts: &mut HashMap<Oid, Started>) -> Durat
     }
     // One a nap, however many there are. It can wait if none can be started.
     if let Some((_, database)) = oldest {
-        start_worker(database, starts);
+        start_worker(database, Reason::Look, starts);
     }
     nap
+}
+
+/// The least time between two starts of a worker that are asked for, when so many in a row found nothing to do: somebody
+/// may ask again and again.
+fn idle_pause(idle: u32) -> Duration {
+    match idle {
+        0 => Duration::ZERO,
+        _ => MAX_IDLE_PAUSE.min(FIRST_IDLE_PAUSE * (1 << (idle - 1).min(16))),
+    }
 }
 
 /// The least time between two starts of a worker, of which so many in a row never came to work.
@@ -293,7 +326,7 @@ fn databases() -> Result<Vec<Oid>> {
 }
 
 /// False if none could be started.
-fn start_worker(database: Oid, starts: &mut HashMap<Oid, Started>) -> bool {
+fn start_worker(database: Oid, reason: Reason, starts: &mut HashMap<Oid, Started>) -> bool {
     let started = BackgroundWorkerBuilder::new("sequin_fdw worker")
         .set_type("sequin_fdw worker")
         .set_library("sequin_fdw")
@@ -304,9 +337,12 @@ fn start_worker(database: Oid, starts: &mut HashMap<Oid, Started>) -> bool {
         .enable_spi_access()
         .load_dynamic();
     if started.is_ok() {
-        // Until it has come.
-        let in_vain = starts.get(&database).map_or(1, |before| before.in_vain.saturating_add(1));
-        starts.insert(database, Started { at: Instant::now(), in_vain });
+        let before = starts.get(&database);
+        // Until it has come, and until it has found something to do.
+        let in_vain = before.map_or(1, |before| before.in_vain.saturating_add(1));
+        let idle = before.map_or(0, |before| before.idle);
+        let idle = if reason == Reason::Wanted { idle.saturating_add(1) } else { idle };
+        starts.insert(database, Started { at: Instant::now(), in_vain, idle });
     }
     started.is_ok()
 }
@@ -327,5 +363,17 @@ pub fn set(name: &CStr, value: &CStr) {
             pg_sys::GucContext::PGC_SUSET,
             pg_sys::GucSource::PGC_S_OVERRIDE,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_that_are_asked_for_in_vain_start_ever_more_rarely() {
+        let pauses: Vec<_> = (0..12).map(|idle| idle_pause(idle).as_millis()).collect();
+        assert_eq!(pauses[..4], [0, 250, 500, 1_000]);
+        assert!(pauses.is_sorted() && pauses[11] == 60_000, "{pauses:?}");
     }
 }

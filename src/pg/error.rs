@@ -288,10 +288,10 @@ pub fn detail_on_interrupt<T>(detail: &dyn Fn() -> Option<String>, work: impl Fn
 
 /// Puts the stack of callbacks back as it was, also when an error unwinds: it is then raised anew by whoever catches it
 /// first, with the same DETAIL, when this frame is gone.
-struct Stack(*mut pg_sys::ErrorContextCallback);
+pub struct Stack(*mut pg_sys::ErrorContextCallback);
 
 impl Stack {
-    fn put(top: *mut pg_sys::ErrorContextCallback) -> Stack {
+    pub fn put(top: *mut pg_sys::ErrorContextCallback) -> Stack {
         // SAFETY: a global of the one thread that runs Postgres code.
         let before = unsafe { pg_sys::error_context_stack };
         // SAFETY: as above.

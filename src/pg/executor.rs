@@ -1,5 +1,6 @@
 //! Safe views of what the executor is working on.
 
+use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -73,6 +74,14 @@ impl<'e> ScanNode<'e> {
     pub fn user(self) -> pg_sys::Oid {
         // SAFETY: a foreign scan that the executor has set up.
         unsafe { version::scan_user(self.node.as_ptr()) }
+    }
+
+    /// The text of the statement that is being executed.
+    pub fn statement(self) -> &'e CStr {
+        // SAFETY: a node's state is live.
+        let text = unsafe { (*self.node().ss.ps.state).es_sourceText };
+        // SAFETY: null, or a NUL-terminated string that lasts as long as the state.
+        unsafe { text.as_ref() }.map_or(c"", |text| unsafe { CStr::from_ptr(text) })
     }
 
     /// The expressions that travel with the plan.

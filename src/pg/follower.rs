@@ -53,7 +53,8 @@ pub enum Task {
 pub struct Follower {
     pub synced: Synced,
     task: Task,
-    rows: usize,
+    /// So many records are kept in one transaction.
+    most: usize,
     /// Whether a list is the same whatever is written while it is read.
     stable: bool,
     answers: Answers<Delta>,
@@ -97,6 +98,8 @@ pub struct Follower {
 pub enum Progress {
     /// A piece was kept; more is to come.
     More(Kept),
+    /// A part of a piece was kept: the rest of it is to be kept next.
+    Part(Kept),
     /// Somebody writes to the table, or holds rows of it: the same piece is to be kept a little later.
     Held(Kept),
     Done(Kept),
@@ -105,8 +108,8 @@ pub enum Progress {
 }
 
 impl Follower {
-    /// Begins to read, within a transaction. The table must be locked for following. `rows`: of a piece, at most.
-    pub fn start(synced: Synced, task: Task, rows: usize) -> Result<Follower> {
+    /// Begins to read, within a transaction. The table must be locked for following.
+    pub fn start(synced: Synced, task: Task) -> Result<Follower> {
         let remote = Remote::open(synced.source.server, synced.owner)?;
         let connector = &remote.connector;
         let state = &synced.state;
@@ -129,7 +132,7 @@ impl Follower {
         Ok(Follower {
             synced,
             task,
-            rows,
+            most: usize::MAX,
             stable,
             answers,
             meter,
@@ -210,7 +213,7 @@ impl Follower {
     }
 
     fn full(&self) -> bool {
-        self.ended || self.piece.rows() >= self.rows || self.piece.weight() >= PIECE_BYTES
+        self.ended || self.piece.rows() >= PIECE_ROWS || self.piece.weight() >= PIECE_BYTES
     }
 
     /// Keeps the piece and writes down how far the table is, within the caller's transaction. `oldest`: when the oldest
@@ -232,19 +235,21 @@ impl Follower {
         if self.ended && self.looked && !self.missing.is_empty() && matches!(self.task, Task::Poll(_)) {
             self.piece.add_gone(std::mem::take(&mut self.missing));
         }
-        let mut kept = self.piece.keep(&self.synced, self.began, fill, wait, &mut self.collided)?;
+        let mut kept = self.piece.keep(&self.synced, self.began, fill, wait, &mut self.collided, self.most)?;
         let mut refused = self.piece.take_refused();
         if fill.is_some() {
             refused.keys().for_each(|key| self.seen.add(key));
         }
-        if self.ended && !kept.held && self.task == Task::Sweep {
+        let whole = |kept: &Kept| !kept.held && !kept.partial;
+        if self.ended && whole(&kept) && self.task == Task::Sweep {
             if fill.is_none() {
                 self.see_piece();
             }
             if !self.looks_for_unseen()? {
-                let unseen = merge::delete_unseen(&self.synced, self.first_began, &self.seen, wait, &mut refused)?;
+                let (began, most) = (self.first_began, self.most);
+                let unseen = merge::delete_unseen(&self.synced, began, &self.seen, wait, most, &mut refused)?;
                 kept.changed += unseen.changed;
-                kept.held = unseen.held;
+                (kept.held, kept.partial) = (unseen.held, unseen.partial);
             }
         }
         self.outlived |= kept.outlived;
@@ -256,13 +261,15 @@ impl Follower {
         let overtaken = self.piece.take_overtaken();
         if matches!(self.task, Task::Poll(_)) {
             self.overtaken.extend(overtaken);
-            if self.ended && !kept.held {
+            if self.ended && whole(&kept) {
                 self.look_again()?;
             }
         }
-        if !kept.held {
+        if whole(&kept) {
             self.move_on(fill.is_some());
-            let gone: Vec<&str> = self.piece.gone().collect();
+        }
+        if !kept.held {
+            let gone: Vec<&str> = self.piece.gone_in_part().collect();
             merge::note_deleted(&self.synced, &gone, oldest)?;
         }
         if kept.changed > 0 {
@@ -273,10 +280,11 @@ impl Follower {
             let message = "somebody is about to change how the table is synced";
             return Err(Error::new(Kind::Locked, message));
         }
-        Ok(match (kept.held, self.ended) {
-            (true, _) => Progress::Held(kept),
-            (false, false) => Progress::More(kept),
-            (false, true) => Progress::Done(kept),
+        Ok(match (kept.held, kept.partial, self.ended) {
+            (true, ..) => Progress::Held(kept),
+            (false, true, _) => Progress::Part(kept),
+            (false, false, false) => Progress::More(kept),
+            (false, false, true) => Progress::Done(kept),
         })
     }
 
@@ -349,15 +357,37 @@ impl Follower {
         self.standing = error;
     }
 
-    /// Writes down that the read has failed, and what it has cost. How long to wait until the next is the result.
-    pub fn fail(&mut self, error: &str) -> Result<Duration> {
+    /// Writes down that the read has failed, and what it has cost. How long to wait until the next is the result: not less
+    /// than `least`.
+    pub fn fail(&mut self, error: &str, least: Duration) -> Result<Duration> {
         if !self.synced.reload()? {
             return Ok(Duration::ZERO);
         }
         self.count_requests();
-        let wait = self.synced.state.fail(error);
+        let wait = self.synced.state.fail(error, least);
         self.synced.save()?;
         Ok(wait.max(self.wait))
+    }
+
+    /// Sets how many records are kept in one transaction.
+    pub fn keep_at_most(&mut self, records: usize) {
+        self.most = records;
+    }
+
+    /// How many records the next transaction is to keep.
+    pub fn records(&self) -> usize {
+        self.piece.rows_left().min(self.most)
+    }
+
+    /// Lets go of the part of the piece that was kept last, once the transaction that has kept it is committed.
+    pub fn forget_part(&mut self) {
+        let sees = self.task == Task::Sweep && self.synced.state.filled;
+        let (piece, seen) = (&mut self.piece, &mut self.seen);
+        piece.forget_part(|key| {
+            if sees {
+                seen.add(key);
+            }
+        });
     }
 
     /// Lets go of the piece, once the transaction that has kept it is committed.

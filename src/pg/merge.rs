@@ -3,7 +3,7 @@
 //! What was read at a moment says nothing of what was written later: rows that users wrote since, and records that they
 //! deleted since, are left alone. And it waits for nobody: rows that others hold are left for another time.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pgrx::pg_sys::panic::CaughtError;
@@ -13,7 +13,7 @@ use pgrx::{PgRelation, PgSqlErrorCode};
 use super::background::described;
 use super::role::ActingAs;
 use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg, texts_arg, trigger_depth};
-use super::subtransaction::attempt;
+use super::subtransaction::{Failed, attempt};
 use super::supply::{self, Supply};
 use super::synced::{Lock, Synced, as_keeper, title};
 use crate::error::{Error, Kind, Result};
@@ -28,28 +28,37 @@ const MOST_REFUSED: usize = 100;
 pub type Refused = BTreeMap<String, String>;
 
 thread_local! {
-    /// The synced table that is being written to with what the API has already, and how deep in triggers that is.
-    static OURS: Cell<Option<(Oid, i32)>> = const { Cell::new(None) };
+    /// The synced tables that are being written to with what the API has already, and how deep in triggers that is. The
+    /// last one is what the running statement writes to.
+    static OURS: RefCell<Vec<(Oid, i32)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Whether a statement writes to a synced table what the API has already, so that it is not to be sent there. What
 /// users' triggers write meanwhile is not. `depth`: of triggers, around that statement.
 pub fn is_ours(target: Oid, depth: i32) -> bool {
-    OURS.get() == Some((target, depth))
+    OURS.with_borrow(|ours| ours.last() == Some(&(target, depth)))
+}
+
+/// Whether this is called, in however many steps, by code that runs while a synced table is written to with what the API
+/// has already.
+pub fn is_being_written(target: Oid) -> bool {
+    OURS.with_borrow(|ours| ours.iter().any(|(table, _)| *table == target))
 }
 
 /// As long as it lives, what is written to a synced table is not sent to the API.
-pub struct Ours(Option<(Oid, i32)>);
+pub struct Ours(());
 
 impl Ours {
     pub fn begin(target: Oid) -> Ours {
-        Ours(OURS.replace(Some((target, trigger_depth()))))
+        let depth = trigger_depth();
+        OURS.with_borrow_mut(|ours| ours.push((target, depth)));
+        Ours(())
     }
 }
 
 impl Drop for Ours {
     fn drop(&mut self) {
-        OURS.set(self.0);
+        OURS.with_borrow_mut(Vec::pop);
     }
 }
 
@@ -68,6 +77,8 @@ pub struct Piece {
     overtaken: Vec<String>,
     /// Records that constraints or triggers of the table refused.
     refused: Refused,
+    /// How many of the keys that were gone, and of the records, were kept last: the first ones.
+    part: (usize, usize),
     /// Where to go on once this is kept.
     pub position: Option<serde_json::Value>,
 }
@@ -88,6 +99,8 @@ pub struct Kept {
     pub held: bool,
     /// Whether rows whose records were gone were left alone, since they were written after the piece was read.
     pub outlived: bool,
+    /// Whether this was a part, and the rest is still to be kept.
+    pub partial: bool,
 }
 
 impl Piece {
@@ -126,6 +139,11 @@ impl Piece {
         self.rows
     }
 
+    /// Without those of the parts that were kept.
+    pub fn rows_left(&self) -> usize {
+        self.pages.iter().map(Page::rows).sum::<usize>() + self.gone.iter().map(Vec::len).sum::<usize>()
+    }
+
     /// The keys of all records.
     pub fn into_keys(mut self) -> impl Iterator<Item = String> {
         self.index();
@@ -156,10 +174,34 @@ impl Piece {
         self.gone.iter().flatten().map(String::as_str)
     }
 
+    /// The keys of records that the API said are deleted, of the part that was kept last.
+    pub fn gone_in_part(&self) -> impl Iterator<Item = &str> {
+        self.gone().take(self.part.0)
+    }
+
+    /// Lets go of the part that was kept last, once the transaction that has kept it is committed. `with` gets its keys.
+    pub fn forget_part(&mut self, mut with: impl FnMut(&str)) {
+        let (mut gone, mut records) = std::mem::take(&mut self.part);
+        for keys in &mut self.gone {
+            let some = gone.min(keys.len());
+            keys.drain(..some).for_each(|key| with(&key));
+            gone -= some;
+        }
+        self.retain(|key, _| {
+            let kept = records > 0;
+            if kept {
+                records -= 1;
+                with(key);
+            }
+            !kept
+        });
+    }
+
     /// Puts the piece, which was read from the moment `began` on, into the table, within the caller's transaction. What
     /// constraints and triggers of the table refuse is left out. `fill`: rows that are the same are marked as seen since
     /// that moment. `wait`: for those who write to the table; else only rows that are here are updated while somebody
-    /// does. `collided`: whether records of the same filling were here already.
+    /// does. `collided`: whether records of the same filling were here already. `most`: if there are more records, so many
+    /// are kept, and the rest stays.
     ///
     /// Errors: 23514's kind if the table refuses too many records, and Postgres's own where not a record is what is wrong.
     pub fn keep(
@@ -169,6 +211,7 @@ impl Piece {
         fill: Option<i64>,
         wait: bool,
         collided: &mut bool,
+        most: usize,
     ) -> Result<Kept> {
         self.refused.clear();
         let alone = self.is_empty() || lock_alone(synced, wait);
@@ -177,8 +220,11 @@ impl Piece {
         if fill.is_none() {
             self.keep_last_words();
         }
-        let here: usize = self.pages.iter().map(Page::rows).sum();
-        let gone: Vec<_> = self.gone().map(str::to_owned).collect();
+        let all: usize = self.pages.iter().map(Page::rows).sum();
+        let gone: Vec<_> = self.gone().take(most).map(str::to_owned).collect();
+        let here = all.min(most - gone.len());
+        self.part = (gone.len(), here);
+        kept.partial = here < all || self.gone().nth(most).is_some();
         let _owner = ActingAs::role(synced.owner);
         let _ours = Ours::begin(synced.target);
         let spi = Spi::connect()?;
@@ -196,18 +242,26 @@ impl Piece {
             });
             Ok((Tried::of(done)?, pages))
         };
-        let (tried, pages) = put(std::mem::take(&mut self.pages), here)?;
-        self.pages = pages;
+        let first = |pages: &[Page]| -> Vec<Record> {
+            pages.iter().flat_map(|page| (0..page.rows()).map(|row| page.record(row))).take(here).collect()
+        };
+        let page_of = |records: &[Record]| {
+            let cells = records.iter().flatten().cloned().collect();
+            vec![Page::of_values(records.len(), cells)]
+        };
+        let tried = if here < all {
+            put(page_of(&first(&self.pages)), here)?.0
+        } else {
+            let (tried, pages) = put(std::mem::take(&mut self.pages), here)?;
+            self.pages = pages;
+            tried
+        };
         kept.add(match tried {
             Tried::Done(kept) => kept,
             Tried::Held => Kept { held: true, ..Kept::default() },
             Tried::Refused(_) => {
-                let records: Vec<Record> =
-                    self.pages.iter().flat_map(|page| (0..page.rows()).map(|row| page.record(row))).collect();
-                let mut some = |records: &[Record]| {
-                    let cells = records.iter().flatten().cloned().collect();
-                    Ok(put(vec![Page::of_values(records.len(), cells)], records.len())?.0)
-                };
+                let records = first(&self.pages);
+                let mut some = |records: &[Record]| Ok(put(page_of(records), records.len())?.0);
                 let mut key = |record: &Record| record[0].to_input();
                 sift(&records, &mut some, &mut key, &synced.state.refused, &mut self.refused)?
             }
@@ -280,7 +334,7 @@ fn put(
             Some(Some(inserted)) => inserted,
             other => {
                 *collided |= other.is_some();
-                spi.run_kept(&sized(&synced.names.insert_new(looks), here), &[began])?.processed
+                read_at_hand(spi, &sized(&synced.names.insert_new(looks), here), &[began])?.processed
             }
         };
     }
@@ -289,14 +343,14 @@ fn put(
             Some(since) => &[began, moment_arg(since)],
             None => &[began],
         };
-        let done = spi.run_kept(&sized(&synced.names.update_changed(fill.is_some()), here), args)?;
+        let done = read_at_hand(spi, &sized(&synced.names.update_changed(fill.is_some()), here), args)?;
         kept.note(&done);
         let later = done.text(0, 4).and_then(|json| serde_json::from_str::<Vec<String>>(&json).ok());
         overtaken.extend(later.unwrap_or_default());
     }
     // Last, since what is new may have what others had, where that is unique.
     if alone && fill.is_none() {
-        inserted = spi.run_kept(&sized(&synced.names.insert_new(true), here), &[began])?.processed;
+        inserted = read_at_hand(spi, &sized(&synced.names.insert_new(true), here), &[began])?.processed;
     }
     kept.changed += inserted;
     Ok(kept)
@@ -329,25 +383,25 @@ enum Tried {
 }
 
 impl Tried {
-    fn of(done: std::result::Result<Result<Kept>, Box<CaughtError>>) -> Result<Tried> {
-        let error = match done {
+    fn of(done: std::result::Result<Result<Kept>, Failed>) -> Result<Tried> {
+        let Failed { error, blocked } = match done {
             Ok(done) => return done.map(Tried::Done),
-            Err(error) => error,
+            Err(failed) => failed,
         };
-        if let CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) = &*error {
-            let code = report.sql_error_code();
-            if code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE {
-                return Ok(Tried::Held);
-            }
-            if is_refusal(code) {
-                return Ok(Tried::Refused(described(report.message(), report.detail(), report.hint())));
-            }
+        if blocked {
+            return Ok(Tried::Held);
+        }
+        if let CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) = &*error
+            && is_refusal(report.sql_error_code())
+        {
+            return Ok(Tried::Refused(described(report.message(), report.detail(), report.hint())));
         }
         error.rethrow()
     }
 }
 
 /// Whether an error is one of constraints, of values or of what users' triggers raise: with other records it may not come.
+/// A lock that is not available is one of a trigger's here: [`Failed::blocked`] tells those of our own statements.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn is_refusal(code: PgSqlErrorCode) -> bool {
     const CLASS: i32 = 0xfff;
@@ -360,7 +414,8 @@ fn is_refusal(code: PgSqlErrorCode) -> bool {
         PgSqlErrorCode::ERRCODE_WITH_CHECK_OPTION_VIOLATION,
         PgSqlErrorCode::ERRCODE_PLPGSQL_ERROR,
     ];
-    of.iter().any(|class| *class as i32 & CLASS == code as i32 & CLASS)
+    code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE
+        || of.iter().any(|class| *class as i32 & CLASS == code as i32 & CLASS)
 }
 
 /// Tries all at once; what is refused is found by halving, and left out. `known`: what was refused before.
@@ -397,6 +452,7 @@ impl Kept {
         self.changed += other.changed;
         self.held |= other.held;
         self.outlived |= other.outlived;
+        self.partial |= other.partial;
     }
 
     /// Reads how many rows were changed, and are held.
@@ -418,15 +474,24 @@ pub fn unseen(synced: &Synced, began: i64, seen: &Seen) -> Result<Vec<String>> {
     Ok(unseen)
 }
 
-/// Deletes them. Nothing is done if somebody writes to the table.
-pub fn delete_unseen(synced: &Synced, began: i64, seen: &Seen, wait: bool, refused: &mut Refused) -> Result<Kept> {
+/// Deletes them, so many at most. Nothing is done if somebody writes to the table.
+pub fn delete_unseen(
+    synced: &Synced,
+    began: i64,
+    seen: &Seen,
+    wait: bool,
+    most: usize,
+    refused: &mut Refused,
+) -> Result<Kept> {
     if !lock_alone(synced, wait) {
         return Ok(Kept { held: true, ..Kept::default() });
     }
     let unseen = unseen(synced, began, seen)?;
     let _owner = ActingAs::role(synced.owner);
     let _ours = Ours::begin(synced.target);
-    delete(synced, &Spi::connect()?, &unseen, began, refused)
+    let some = &unseen[..unseen.len().min(most)];
+    let kept = delete(synced, &Spi::connect()?, some, began, refused)?;
+    Ok(Kept { partial: some.len() < unseen.len(), ..kept })
 }
 
 /// Remembers records that the API said are deleted, so that an older read that is still under way does not bring them
@@ -477,11 +542,16 @@ fn sized(sql: &str, records: usize) -> String {
     format!("/* {} */ {sql}", records.next_power_of_two())
 }
 
+/// Runs a statement that reads the records at hand.
+fn read_at_hand(spi: &Spi, sql: &str, args: &[Arg]) -> Result<Rows> {
+    supply::read_by(sql, || spi.run_kept(sql, args))
+}
+
 /// Runs an INSERT, in a subtransaction. `None`, and nothing inserted, if a row of the kind was here.
 fn insert_all(spi: &Spi, sql: &str, args: &[Arg]) -> Result<Option<u64>> {
-    match attempt(|| spi.run_kept(sql, args)) {
+    match attempt(|| read_at_hand(spi, sql, args)) {
         Ok(done) => done.map(|rows| Some(rows.processed)),
-        Err(error) => match *error {
+        Err(Failed { error, .. }) => match *error {
             CaughtError::PostgresError(ref report) | CaughtError::ErrorReport(ref report)
                 if report.sql_error_code() == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION =>
             {

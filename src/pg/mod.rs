@@ -8,6 +8,7 @@
 mod aggregate;
 mod analyze;
 pub mod background;
+mod blocked;
 mod call;
 mod catalog;
 mod data_dir;
@@ -56,6 +57,7 @@ mod subtransaction;
 mod supply;
 mod sync;
 mod synced;
+mod time_limit;
 mod token_file;
 mod upsert;
 mod version;

@@ -8,6 +8,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_guard, pg_shmem_init};
 
 use super::synced::now;
+use super::time_limit::{self, Work};
 
 /// Databases that can have a worker at a time.
 const MAX_DATABASES: usize = 64;
@@ -33,8 +34,9 @@ struct Entry {
     /// 0 if the entry is free.
     database: u32,
     worker: Process,
-    /// Whether a worker has come since the launcher last asked.
+    /// Whether a worker has come since the launcher last asked, and whether it had something to do.
     came: bool,
+    worked: bool,
     /// Whether the last worker ended before its work did.
     died: bool,
     /// Whether somebody asked for a worker, or for a look at what has changed, since it last looked.
@@ -43,10 +45,23 @@ struct Entry {
     quiet_until: i64,
     /// Until then a prepared transaction may be committed that changes what there is to do.
     prepared_until: i64,
+    /// The table whose code the last worker was ended for, and how many records it was to store; 0 if there was none.
+    overrun: u32,
+    overrun_records: u32,
 }
 
-const FREE: Entry =
-    Entry { database: 0, worker: NOBODY, came: false, died: false, wanted: false, quiet_until: 0, prepared_until: 0 };
+const FREE: Entry = Entry {
+    database: 0,
+    worker: NOBODY,
+    came: false,
+    worked: false,
+    died: false,
+    wanted: false,
+    quiet_until: 0,
+    prepared_until: 0,
+    overrun: 0,
+    overrun_records: 0,
+};
 
 #[derive(Clone, Copy)]
 struct Registry {
@@ -148,9 +163,32 @@ pub fn enter_worker(database: Oid) -> bool {
 #[pg_guard]
 unsafe extern "C-unwind" fn abandon(_code: i32, _argument: pg_sys::Datum) {
     let me = Process::me();
-    // Unless it has left.
-    if let Some(entry) = REGISTRY.exclusive().entries.iter_mut().find(|entry| entry.worker == me) {
+    let launcher = {
+        let mut registry = REGISTRY.exclusive();
+        // Unless it has left.
+        let Some(entry) = registry.entries.iter_mut().find(|entry| entry.worker == me) else { return };
         (entry.worker, entry.died) = (NOBODY, true);
+        if let Some(work) = time_limit::overrun() {
+            entry.overrun = work.table.to_u32();
+            entry.overrun_records = u32::try_from(work.records).unwrap_or(u32::MAX);
+        }
+        registry.launcher
+    };
+    launcher.set_latch();
+}
+
+/// What the worker before was ended for, if code of a table's owner did not end when it was cancelled.
+pub fn take_overrun(database: Oid) -> Option<Work> {
+    let mut registry = REGISTRY.exclusive();
+    let entry = registry.entry(database)?;
+    let table = std::mem::take(&mut entry.overrun);
+    (table != 0).then(|| Work { table: table.into(), records: entry.overrun_records as usize })
+}
+
+/// A worker says that it has something to do.
+pub fn note_work(database: Oid) {
+    if let Some(entry) = REGISTRY.exclusive().entry(database) {
+        entry.worked = true;
     }
 }
 
@@ -207,8 +245,9 @@ pub fn expect_commit(database: Oid) {
 pub struct Vacancy {
     pub database: Oid,
     pub reason: Reason,
-    /// Whether a worker has come since the last time.
+    /// Whether a worker has come since the last time, and whether it had something to do.
     pub came: bool,
+    pub worked: bool,
     /// For how long none is to be started yet, in microseconds.
     pub quiet: u64,
 }
@@ -244,11 +283,13 @@ pub fn vacancies(databases: &[Oid]) -> Vec<Vacancy> {
             _ => Reason::Look,
         };
         let quiet = u64::try_from(entry.quiet_until - time).unwrap_or(0);
-        found.push(Vacancy { database, reason, came: std::mem::take(&mut entry.came), quiet });
+        let (came, worked) = (std::mem::take(&mut entry.came), std::mem::take(&mut entry.worked));
+        found.push(Vacancy { database, reason, came, worked, quiet });
     }
     for entry in &mut registry.entries {
         let exists = databases.iter().any(|database| database.to_u32() == entry.database);
-        let needed = entry.died || entry.wanted || entry.quiet_until.max(entry.prepared_until) > time;
+        let needed =
+            entry.died || entry.wanted || entry.overrun != 0 || entry.quiet_until.max(entry.prepared_until) > time;
         let used = entry.worker.lives() || (exists && needed);
         if !used {
             *entry = FREE;

@@ -82,7 +82,7 @@ impl Scan {
     pub fn of(plan: ScanPlan, args: Vec<Expression>, node: ScanNode<'_>, room: usize) -> Result<Scan> {
         let table = Table::read(plan.table.into())?;
         let mut held = Held::new(room);
-        let supply = supply::take(table.oid);
+        let supply = supply::take(table.oid, node.statement());
         let supplied = supply.is_some();
         let rows = match supply {
             Some((fields, pages)) => {

@@ -1,13 +1,14 @@
 //! Records at hand: while they are being put into a synced table, a scan of its foreign table reads them and asks nobody.
 //!
 //! So they pass through the executor like any rows of the foreign table, from page to table, without being gathered
-//! anywhere in between.
+//! anywhere in between. They belong to the one statement that [`read_by`] runs. A function, trigger or constraint of
+//! the owner's that reads the foreign table meanwhile asks the API, as it would anywhere else.
 
 use std::cell::RefCell;
+use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys::Oid;
 
-use super::spi::trigger_depth;
 use crate::query::page::Page;
 use crate::schema::Field;
 
@@ -19,49 +20,91 @@ pub struct Supply {
     pub pages: Vec<Page>,
 }
 
-thread_local! {
-    /// Beside the records how deep in triggers they may be read: not by triggers of those who own the synced table.
-    static SUPPLY: RefCell<Option<(i32, Supply)>> = const { RefCell::new(None) };
+struct AtHand {
+    supply: Supply,
+    /// The text of the statement that reads them, while it runs.
+    statement: Option<CString>,
+    /// Whether its scan has them.
+    taken: bool,
 }
 
-/// Runs `work`, in which scans of the table read these records, each scan all of them. Gives the records back, unless
-/// a panic ends it.
+impl AtHand {
+    /// Whether they wait for the scan of a statement on that table.
+    fn waits(&self, table: Oid) -> bool {
+        self.statement.is_some() && !self.taken && self.supply.table == table
+    }
+}
+
+thread_local! {
+    static AT_HAND: RefCell<Option<AtHand>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` with these records at hand for the statements that it runs by [`read_by`], each of which reads all of
+/// them. Gives the records back, unless a panic ends it.
 pub fn with<T>(supply: Supply, work: impl FnOnce() -> T) -> (T, Vec<Page>) {
     /// Puts back what was at hand before, also when an error passes by: a trigger may refresh another synced table.
-    struct Before(Option<(i32, Supply)>);
+    struct Before(Option<AtHand>);
     impl Drop for Before {
         fn drop(&mut self) {
-            SUPPLY.with_borrow_mut(|supply| *supply = self.0.take());
+            AT_HAND.with_borrow_mut(|slot| *slot = self.0.take());
         }
     }
-    let before = Before(SUPPLY.with_borrow_mut(|slot| slot.replace((trigger_depth(), supply))));
+    let at_hand = AtHand { supply, statement: None, taken: false };
+    let before = Before(AT_HAND.with_borrow_mut(|slot| slot.replace(at_hand)));
     let done = work();
-    let pages = SUPPLY.with_borrow_mut(|slot| slot.take().map(|(_, supply)| supply.pages).unwrap_or_default());
+    let pages = AT_HAND.with_borrow_mut(|slot| slot.take().map(|at_hand| at_hand.supply.pages).unwrap_or_default());
     drop(before);
     (done, pages)
 }
 
-/// How many records of a table are at hand, for the planner; `None` if the API is to be asked.
+/// Runs `work`, which runs the statement of this text: its scan reads the records at hand.
+pub fn read_by<T>(statement: &str, work: impl FnOnce() -> T) -> T {
+    struct Done;
+    impl Drop for Done {
+        fn drop(&mut self) {
+            AT_HAND.with_borrow_mut(|slot| {
+                if let Some(at_hand) = slot {
+                    at_hand.statement = None;
+                }
+            });
+        }
+    }
+    AT_HAND.with_borrow_mut(|slot| {
+        if let Some(at_hand) = slot {
+            at_hand.statement = CString::new(statement).ok();
+        }
+    });
+    let _done = Done;
+    work()
+}
+
+/// How many records of a table are at hand, for the planner of the statement that reads them; `None` if the API is to be
+/// asked.
 pub fn rows(table: Oid) -> Option<usize> {
-    SUPPLY.with_borrow(|slot| {
-        let (_, supply) = slot.as_ref().filter(|(depth, supply)| supply.table == table && *depth == trigger_depth())?;
-        Some(supply.pages.iter().map(Page::rows).sum())
+    AT_HAND.with_borrow(|slot| {
+        let at_hand = slot.as_ref().filter(|at_hand| at_hand.waits(table))?;
+        Some(at_hand.supply.pages.iter().map(Page::rows).sum())
     })
 }
 
-/// The records at hand of a table, for a scan that begins.
-pub fn take(table: Oid) -> Option<(Vec<Field>, Vec<Page>)> {
-    SUPPLY.with_borrow_mut(|slot| {
-        let (_, supply) = slot.as_mut().filter(|(depth, supply)| supply.table == table && *depth == trigger_depth())?;
-        Some((supply.fields.clone(), std::mem::take(&mut supply.pages)))
+/// The records at hand of a table, for a scan that begins in the statement of this text.
+pub fn take(table: Oid, statement: &CStr) -> Option<(Vec<Field>, Vec<Page>)> {
+    AT_HAND.with_borrow_mut(|slot| {
+        let at_hand = slot.as_mut().filter(|at_hand| at_hand.waits(table))?;
+        if at_hand.statement.as_deref() != Some(statement) {
+            return None;
+        }
+        at_hand.taken = true;
+        Some((at_hand.supply.fields.clone(), std::mem::take(&mut at_hand.supply.pages)))
     })
 }
 
 /// Gives back what [`take`] handed out, also when an error ends the scan.
 pub fn give_back(pages: Vec<Page>) {
-    SUPPLY.with_borrow_mut(|slot| {
-        if let Some((_, supply)) = slot {
-            supply.pages = pages;
+    AT_HAND.with_borrow_mut(|slot| {
+        if let Some(at_hand) = slot {
+            at_hand.supply.pages = pages;
+            at_hand.taken = false;
         }
     });
 }

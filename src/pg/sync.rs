@@ -8,7 +8,8 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, check_for_interrupts};
 
 use super::catalog::{self, Table};
 use super::error::warn;
-use super::follower::{Follower, LONG_LOOK_BACK, PIECE_ROWS, Progress, Task};
+use super::follower::{Follower, LONG_LOOK_BACK, Progress, Task};
+use super::merge;
 use super::schema_watch::SchemaWatch;
 use super::session::Remote;
 use super::spi::{Spi, oid_arg, text_arg};
@@ -258,6 +259,11 @@ pub fn refresh(target: Oid) -> Result<u64> {
         let message = "sequin.refresh() cannot run within a statement that changes the table";
         return Err(Error::new(Kind::NotSupported, message).hint("It would undo what is not sent yet."));
     }
+    if merge::is_being_written(target) {
+        let message = "sequin.refresh() cannot run while the table is being brought up to date";
+        return Err(Error::new(Kind::NotSupported, message)
+            .hint("A trigger, constraint or default of the table calls it: let it do without."));
+    }
     synced::lock_relation(target, pg_sys::AccessShareLock);
     Lock::Refreshing.take(target, true);
     // Not in the queue: the worker may itself be waiting for what this transaction has written.
@@ -286,7 +292,7 @@ pub fn refresh(target: Oid) -> Result<u64> {
             (Some(_), ..) => (Task::Poll(LONG_LOOK_BACK), true),
             (None, ..) => (Task::Sweep, true),
         };
-        let (more, ended) = run(Follower::start(synced, task, PIECE_ROWS)?)?;
+        let (more, ended) = run(Follower::start(synced, task)?)?;
         changed += more;
         if last && ended {
             if let Some(error) = read(target)?.state.error {
@@ -319,12 +325,15 @@ fn run(mut follower: Follower) -> Result<(u64, bool)> {
         follower.collect_all()?;
         let progress = follower.keep(follower.began(), true)?;
         match progress {
-            Progress::More(kept) | Progress::Held(kept) | Progress::Done(kept) => changed += kept.changed,
+            Progress::More(kept) | Progress::Part(kept) | Progress::Held(kept) | Progress::Done(kept) => {
+                changed += kept.changed;
+            }
             Progress::Gone => {}
         }
         follower.settle();
         match progress {
             Progress::More(_) => follower.forget_piece(),
+            Progress::Part(_) => follower.forget_part(),
             Progress::Held(_) => {
                 let io = wait::io()?;
                 wait::pause(&io, PAUSE);

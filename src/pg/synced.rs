@@ -489,17 +489,17 @@ pub fn origin(source: &Table) -> Result<Json> {
 
 impl State {
     /// Writes down that a read has failed. How long to wait until the next is the result.
-    pub fn note_failure(target: Oid, error: &str) -> Result<Duration> {
+    pub fn note_failure(target: Oid, error: &str, least: Duration) -> Result<Duration> {
         let Some(Known { mut state, .. }) = Known::of(target)? else { return Ok(Duration::ZERO) };
-        let wait = state.fail(error);
+        let wait = state.fail(error, least);
         state.save(target)?;
         Ok(wait)
     }
 
-    /// Takes in that a read has failed. How long to wait until the next is the result.
-    pub fn fail(&mut self, error: &str) -> Duration {
+    /// Takes in that a read has failed. How long to wait until the next is the result: not less than `least`.
+    pub fn fail(&mut self, error: &str, least: Duration) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let wait = back_off(self.failures);
+        let wait = back_off(self.failures).max(least);
         self.error = Some(error.to_owned());
         self.next_try = Some(now().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)));
         wait

@@ -3,7 +3,8 @@
 //! One process serves all of them. Their reads are under way at the same time; what comes is put into the tables piece
 //! by piece, in turn, so that a table which takes long holds up no other.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::ffi::{CString, c_int};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -11,14 +12,15 @@ use std::time::{Duration, Instant};
 use pgrx::pg_guard;
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::background::{Failure, database_name, serve_signals, set, take_signals, transaction};
+use super::background::{Failure, database_name, described, serve_signals, set, take_signals, transaction};
 use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, PIECE_ROWS, Progress, Task};
 use super::schema_watch::SchemaWatch;
 use super::spi::Spi;
 use super::synced::{self, Lock, SWEEP_EVERY, State, Synced, as_keeper, now};
+use super::time_limit::{Work, within};
 use super::{registry, session, version, wait};
 use crate::error::Result;
-use crate::sync::pace::back_off;
+use crate::sync::pace::{back_off, next_portion};
 
 /// How often the list of synced tables is read anew; whoever changes it says so besides.
 const LOOK: Duration = Duration::from_secs(5);
@@ -35,8 +37,22 @@ const QUEUE_AFTER: Duration = Duration::from_millis(400);
 const QUEUE: Duration = Duration::from_millis(300);
 const LONGEST_QUEUE: Duration = Duration::from_secs(1);
 
-/// How long a piece may take to be kept: code of a table's owner must not hold up the tables of others for ever.
-const MOST_TIME: Duration = Duration::from_secs(120);
+/// How long a transaction that keeps records may take: code of a table's owner must not hold up other tables for longer.
+const MOST_TIME: Duration = Duration::from_secs(3);
+
+/// The same of one that changes a table's columns, which may have to write all of it again.
+const MOST_TIME_OF_CHANGES: Duration = Duration::from_secs(30);
+
+/// How long a table waits whose code has taken too long, whatever it was to do: ten times what it has cost the others.
+const AFTER_OVERRUN: Duration = Duration::from_secs(40);
+
+/// How soon a table that fails is tried again at the earliest, whatever has been mended: in general, and if its code has
+/// taken too long.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+const AFTER_SLOWNESS: Duration = Duration::from_secs(10);
+
+/// A table whose turn has taken so long lets the others have theirs.
+const LONG_TURN: Duration = Duration::from_secs(1);
 
 /// After how long a read is given up that others are in the way of, if another is due by then. A sweep would have to begin
 /// from the start, a filling to read a piece anew.
@@ -49,9 +65,14 @@ const AFTER_LOCK: Duration = Duration::from_secs(1);
 /// How often a look at the changes goes back far.
 const LONG_LOOK: Duration = Duration::from_secs(300);
 
+/// So many relations that changed are remembered until the next look. Beyond that, any may have.
+const MOST_ALTERED: usize = 1_000;
+
 thread_local! {
-    /// Whether servers, user mappings or foreign tables have changed: what failed may work now.
+    /// Whether something has changed that any table may fail for: what failed may work now.
     static MENDED: Cell<bool> = const { Cell::new(false) };
+    /// The relations whose definition, triggers or constraints have changed.
+    static ALTERED: RefCell<HashSet<Oid>> = RefCell::default();
 }
 
 /// The worker's life.
@@ -81,16 +102,14 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
     set(c"default_transaction_isolation", c"read committed");
     // Made for statements.
     set(c"sequin_fdw.max_requests", c"0");
-    let mut worker = Worker { database, tables: Vec::new(), looked: None };
+    let mut worker = Worker { database, tables: Vec::new(), looked: None, overrun: registry::take_overrun(database) };
     loop {
-        serve_signals();
+        serve();
         if worker.must_look() {
             match transaction(list) {
                 Ok(listed) => {
                     worker.take_in(listed.unwrap_or_default());
-                    if MENDED.take() {
-                        worker.tables.iter_mut().for_each(Followed::try_at_once);
-                    }
+                    worker.take_notice();
                     worker.looked = Some(Instant::now());
                 }
                 // Somebody changes the extension, say.
@@ -105,9 +124,16 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
         }
         for table in &mut worker.tables {
             table.turn();
-            serve_signals();
+            serve();
         }
         worker.sleep();
+    }
+}
+
+/// Serves signals. New settings may be what a table waits for.
+fn serve() {
+    if serve_signals() {
+        MENDED.set(true);
     }
 }
 
@@ -123,13 +149,33 @@ fn set_queue(time: Duration) {
     }
 }
 
-/// Has it noted when servers, user mappings or foreign tables change; heard of as soon as a transaction begins.
+/// Has it noted when that changes which tables fail for: the wrapper, servers, user mappings and foreign tables, the
+/// functions of triggers, and the synced tables themselves. Heard of as soon as a transaction begins.
 fn watch_definitions() {
     use pg_sys::SysCacheIdentifier as Cache;
-    for cache in [Cache::FOREIGNSERVEROID, Cache::USERMAPPINGOID, Cache::FOREIGNTABLEREL] {
+    for cache in [
+        Cache::FOREIGNDATAWRAPPEROID,
+        Cache::FOREIGNSERVEROID,
+        Cache::USERMAPPINGOID,
+        Cache::FOREIGNTABLEREL,
+        Cache::PROCOID,
+    ] {
         // SAFETY: a plain function, registered once in the life of the process.
         unsafe { pg_sys::CacheRegisterSyscacheCallback(cache as c_int, Some(note_mended), Datum::from(0)) };
     }
+    // SAFETY: likewise.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(note_altered), Datum::from(0)) };
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn note_altered(_argument: Datum, relation: Oid) {
+    ALTERED.with_borrow_mut(|altered| {
+        if altered.len() < MOST_ALTERED {
+            altered.insert(relation);
+        } else {
+            MENDED.set(true);
+        }
+    });
 }
 
 #[pg_guard]
@@ -149,6 +195,8 @@ struct Worker {
     tables: Vec<Followed>,
     /// When the list was last read.
     looked: Option<Instant>,
+    /// What the worker before was ended for.
+    overrun: Option<Work>,
 }
 
 /// A synced table as the list shows it.
@@ -184,10 +232,14 @@ struct Followed {
     polled: bool,
     /// Whether the next poll waits since something failed.
     waits: bool,
+    /// When it may be tried again at the earliest, whatever is mended meanwhile.
+    not_before: Instant,
+    /// How often something was mended that it may fail for: a read that is under way does not know of it yet.
+    mends: u64,
     /// Since when others are in the way.
     kept_out: Option<Instant>,
     /// So many records are kept at once; fewer if that took too long.
-    piece_rows: usize,
+    portion: usize,
     /// Whether this process holds the lock for following.
     locked: bool,
     /// What was last written to the log.
@@ -202,6 +254,8 @@ struct FailingSweeps {
 
 struct Running {
     follower: Follower,
+    /// What had been mended when it began, as [`Followed::mends`] counts.
+    mends: u64,
     /// When a piece that is there may be tried again.
     retry_at: Option<Instant>,
     /// Since when others are in the way.
@@ -251,11 +305,32 @@ fn list() -> Result<Option<Vec<Listed>>> {
 
 impl Worker {
     fn must_look(&self) -> bool {
-        registry::take_wish(self.database) || self.looked.is_none_or(|looked| looked.elapsed() >= LOOK)
+        let wished = registry::take_wish(self.database);
+        let pause = if MENDED.get() { AFTER_FAILURE } else { LOOK };
+        wished || self.looked.is_none_or(|looked| looked.elapsed() >= pause)
+    }
+
+    /// Tries at once what failed for something that has been mended, and lets that wait which the worker before was ended
+    /// for.
+    fn take_notice(&mut self) {
+        let (mended, altered) = (MENDED.take(), ALTERED.take());
+        for table in &mut self.tables {
+            if mended || altered.contains(&table.listed.target) {
+                table.try_at_once();
+            }
+        }
+        if let Some(work) = self.overrun.take()
+            && let Some(table) = self.tables.iter_mut().find(|table| table.listed.target == work.table)
+        {
+            table.note_overrun(work.records);
+        }
     }
 
     fn take_in(&mut self, listed: Vec<Listed>) {
         let mut known = std::mem::take(&mut self.tables);
+        if !listed.is_empty() {
+            registry::note_work(self.database);
+        }
         for listed in listed {
             let same = known.iter().position(|table| table.listed.target == listed.target);
             let table = match same.map(|at| known.swap_remove(at)) {
@@ -296,8 +371,10 @@ impl Followed {
             long_look: None,
             polled: false,
             waits: false,
+            not_before: Instant::now(),
+            mends: 0,
             kept_out: None,
-            piece_rows: PIECE_ROWS,
+            portion: PIECE_ROWS,
             locked: false,
             logged: None,
         };
@@ -309,7 +386,8 @@ impl Followed {
         let set = (listed.every, &listed.options) != (self.listed.every, &self.listed.options);
         // Somebody's refresh has succeeded, say.
         if set || (self.waits && listed.next_try_in.is_none()) {
-            self.poll_at = Instant::now();
+            self.poll_at = self.not_before.max(Instant::now());
+            self.mends += 1;
         }
         self.listed = listed;
         self.scheduled()
@@ -317,11 +395,13 @@ impl Followed {
 
     /// What failed is tried again without waiting any longer.
     fn try_at_once(&mut self) {
+        self.mends += 1;
+        let soon = self.not_before.max(Instant::now());
         if self.waits {
-            self.poll_at = Instant::now();
+            self.poll_at = soon;
         }
         if let Some(failing) = &mut self.failing {
-            failing.next = Instant::now();
+            failing.next = soon;
             self.sweep_at = self.sweep_at.map(|_| failing.next);
         }
     }
@@ -370,7 +450,11 @@ impl Followed {
         if let Some(task) = self.due() {
             self.begin(task);
         }
+        let begin = Instant::now();
         for sweeps in [false, true] {
+            if begin.elapsed() > LONG_TURN {
+                break;
+            }
             let slot = if sweeps { &mut self.sweep } else { &mut self.poll };
             if let Some(running) = slot.take() {
                 self.go_on(running);
@@ -396,7 +480,11 @@ impl Followed {
         let Some(mut watch) = self.watch.take() else { return };
         let done = match watch.collect() {
             Poll::Pending => return self.watch = Some(watch),
-            Poll::Ready(Ok(())) => transaction(|| watch.finish()),
+            Poll::Ready(Ok(())) => {
+                let work = Work { table: target, records: 0 };
+                let (done, late) = within(work, MOST_TIME_OF_CHANGES, || transaction(|| watch.finish()));
+                done.map_err(|failure| slow(failure, late, 0, MOST_TIME_OF_CHANGES))
+            }
             Poll::Ready(Err(error)) => Err(Failure::of_error(&error)),
         };
         match done {
@@ -423,22 +511,20 @@ impl Followed {
         let target = self.listed.target;
         let may_sweep =
             self.sweep.is_none() && self.failing.as_ref().is_none_or(|failing| failing.next <= Instant::now());
-        let (mut moved, rows) = (false, self.piece_rows);
+        let (mut moved, mends) = (false, self.mends);
         let begun = transaction(|| match Synced::read(target)? {
             Some(synced) if synced.follows_another() => {
                 moved = true;
                 Ok(None)
             }
-            Some(synced) if may_sweep && synced.has_new_columns() => {
-                Follower::start(synced, Task::Sweep, rows).map(Some)
-            }
-            Some(synced) => Follower::start(synced, task, rows).map(Some),
+            Some(synced) if may_sweep && synced.has_new_columns() => Follower::start(synced, Task::Sweep).map(Some),
+            Some(synced) => Follower::start(synced, task).map(Some),
             None => Ok(None),
         });
         match begun {
             Ok(Some(follower)) => {
                 let task = follower.task();
-                let running = Some(Running { follower, retry_at: None, held_since: None });
+                let running = Some(Running { follower, mends, retry_at: None, held_since: None });
                 match task {
                     Task::Sweep => {
                         self.sweep = running;
@@ -493,15 +579,26 @@ impl Followed {
         let standing = self.failing.as_ref().filter(|_| !sweeps).map(|failing| failing.error.clone());
         running.follower.leave(standing);
         set_queue((kept_out / 4).clamp(QUEUE, LONGEST_QUEUE));
-        let kept = within_time(|| transaction(|| running.follower.keep(oldest, queue)));
+        running.follower.keep_at_most(self.portion);
+        let work = Work { table: self.listed.target, records: running.follower.records() };
+        let begin = Instant::now();
+        let (kept, late) = within(work, MOST_TIME, || transaction(|| running.follower.keep(oldest, queue)));
+        let took = begin.elapsed();
         set_queue(QUEUE);
         if kept.is_ok() {
             running.follower.settle();
         }
-        if matches!(kept, Ok(Progress::More(_) | Progress::Done(_))) {
+        if matches!(kept, Ok(Progress::More(_) | Progress::Part(_) | Progress::Done(_))) {
             self.kept_out = None;
+            self.portion = next_portion(self.portion, work.records, took).min(PIECE_ROWS);
         }
+        let kept = kept.map_err(|failure| slow(failure, late, work.records, MOST_TIME));
         match kept {
+            Ok(Progress::Part(_)) => {
+                running.follower.forget_part();
+                (running.retry_at, running.held_since) = (None, None);
+                self.put_back(running);
+            }
             Ok(Progress::More(_)) => {
                 running.follower.forget_piece();
                 (running.retry_at, running.held_since) = (None, None);
@@ -544,7 +641,7 @@ impl Followed {
             Ok(Progress::Gone) => self.poll_at = time + AFTER_LOCK,
             Err(failure) => {
                 if failure.cancelled {
-                    self.piece_rows = (self.piece_rows / 4).max(1);
+                    self.portion = smaller(self.portion.min(work.records));
                 }
                 self.fail_with(running, &failure);
             }
@@ -581,27 +678,51 @@ impl Followed {
     /// Writes down what went wrong, and tries again later.
     fn fail(&mut self, failure: &Failure) {
         let target = self.listed.target;
-        self.back_off(failure, || State::note_failure(target, &failure.text));
+        let least = least_wait(failure);
+        self.back_off(failure, self.mends, || State::note_failure(target, &failure.text, least));
     }
 
     /// The same, of a read that was under way. Sweeps back off by themselves: polls in between may well succeed.
     fn fail_with(&mut self, mut running: Running, failure: &Failure) {
+        let (least, mends) = (least_wait(failure), running.mends);
         if running.follower.task() == Task::Sweep && self.listed.filled && self.listed.feed {
             let count = self.failing.as_ref().map_or(1, |failing| failing.count.saturating_add(1));
-            let next = Instant::now() + back_off(count);
-            self.failing = Some(FailingSweeps { count, error: failure.text.clone(), next });
+            let wait = if mends == self.mends { back_off(count).max(least) } else { AFTER_FAILURE };
+            self.failing = Some(FailingSweeps { count, error: failure.text.clone(), next: Instant::now() + wait });
         }
-        self.back_off(failure, || running.follower.fail(&failure.text));
+        self.back_off(failure, mends, || running.follower.fail(&failure.text, least));
     }
 
-    fn back_off(&mut self, failure: &Failure, note: impl FnOnce() -> Result<Duration>) {
+    /// `mends`: when what has failed began. If something was mended meanwhile, that is tried without waiting much.
+    fn back_off(&mut self, failure: &Failure, mends: u64, note: impl FnOnce() -> Result<Duration>) {
         if failure.unknown_field {
             self.watch_at = self.watch_at.min(Instant::now());
         }
-        let wait = transaction(note);
-        self.poll_at = Instant::now() + wait.unwrap_or(LOOK);
+        let wait = transaction(note).unwrap_or(LOOK).max(least_wait(failure));
+        let soonest = if failure.slow { AFTER_SLOWNESS } else { AFTER_FAILURE };
+        self.not_before = Instant::now() + soonest;
+        self.poll_at = Instant::now() + if mends == self.mends { wait } else { soonest };
         self.waits = true;
         self.log(&failure.text);
+    }
+
+    /// The worker before was ended while it stored so many records of the table.
+    fn note_overrun(&mut self, records: usize) {
+        self.portion = smaller(self.portion.min(records));
+        self.fail(&Failure {
+            text: described(
+                "code of the table did not end when it was cancelled, so the worker was ended",
+                Some(&format!(
+                    "Triggers, constraints, defaults or index expressions were running, which may take {} s.",
+                    MOST_TIME.as_secs()
+                )),
+                Some(WAY_OUT),
+            ),
+            locked: false,
+            unknown_field: false,
+            cancelled: true,
+            slow: true,
+        });
     }
 
     /// Writes to the server's log what goes wrong, once.
@@ -621,26 +742,36 @@ impl Followed {
     }
 }
 
-unsafe extern "C-unwind" {
-    /// The bindings leave out `utils/timeout.h`.
-    fn enable_timeout_after(timeout: c_int, milliseconds: c_int);
-    fn disable_timeout(timeout: c_int, keep_indicator: bool);
+const WAY_OUT: &str = "Make them quicker. sequin.refresh() stores the records without a limit of time.";
+
+/// What a failure is if it came of a limit of time that storing so many records has reached.
+fn slow(failure: Failure, late: bool, records: usize, limit: Duration) -> Failure {
+    if !late || !failure.cancelled {
+        return failure;
+    }
+    let what = match records {
+        0 => "changing the table's columns".to_owned(),
+        1 => "storing one record".to_owned(),
+        _ => format!("storing {records} records"),
+    };
+    let next = if records > 1 { " Fewer are stored at once next time." } else { "" };
+    let text = described(
+        &format!("{what} took more than {} s and was cancelled", limit.as_secs()),
+        Some(&format!("Triggers, constraints, defaults or index expressions of the table may be slow.{next}")),
+        Some(WAY_OUT),
+    );
+    // Fewer records may take less time.
+    Failure { text, slow: records <= 1, ..failure }
 }
 
-/// The fourth of `TimeoutId`, in every version.
-const STATEMENT_TIMEOUT: c_int = 3;
+/// How long to wait at least after a failure.
+fn least_wait(failure: &Failure) -> Duration {
+    if failure.slow { AFTER_OVERRUN } else { Duration::ZERO }
+}
 
-/// Runs `work`, and cancels it if it takes too long.
-fn within_time<T>(work: impl FnOnce() -> T) -> T {
-    let most = MOST_TIME.as_millis() as c_int;
-    // SAFETY: the timeout of statements, of which a process of ours has none; its handler was put there at the start.
-    unsafe { enable_timeout_after(STATEMENT_TIMEOUT, most) };
-    let done = work();
-    // SAFETY: the same.
-    unsafe { disable_timeout(STATEMENT_TIMEOUT, false) };
-    // SAFETY: a flag of this process: it may have run out in the last moment.
-    unsafe { pg_sys::QueryCancelPending = 0 };
-    done
+/// How many records to store at once after so many have taken too long.
+fn smaller(records: usize) -> usize {
+    (records / 16).max(1)
 }
 
 /// A trigger of `sequin.sync`: once the transaction is committed, the worker looks at what has changed.

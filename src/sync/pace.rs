@@ -5,6 +5,9 @@ use std::time::Duration;
 /// The longest wait after errors.
 const MAX_BACK_OFF: Duration = Duration::from_secs(300);
 
+/// A transaction that keeps records is to take about so long: it holds up other tables.
+const KEEPING: Duration = Duration::from_millis(500);
+
 const DAY: f64 = 86_400.0;
 
 /// What part of a day's share may be spent at once. The rest comes evenly, so that no 24 hours see more than the share.
@@ -14,6 +17,16 @@ const AT_ONCE: f64 = 0.25;
 pub fn back_off(failures: u32) -> Duration {
     let exponent = failures.clamp(1, 16) - 1;
     Duration::from_secs(1 << exponent).min(MAX_BACK_OFF)
+}
+
+/// How many records the next transaction is to keep, at most, if `most` was the limit of one that kept `records` in a time.
+pub fn next_portion(most: usize, records: usize, took: Duration) -> usize {
+    if took > 2 * KEEPING {
+        let fitting = records as f64 * KEEPING.as_secs_f64() / took.as_secs_f64();
+        return most.min(fitting as usize).max(1);
+    }
+    // One that was cut short, and was quick.
+    if records >= most && took < KEEPING / 4 { most.saturating_mul(2) } else { most }
 }
 
 /// The requests that a synced table may spend of a daily quota: a token bucket.
@@ -66,6 +79,21 @@ mod tests {
     fn failures_in_a_row_double_the_wait_up_to_five_minutes() {
         let waits: Vec<_> = [1, 2, 3, 4, 9, 10, 1_000].map(|failures| back_off(failures).as_secs()).into();
         assert_eq!(waits, [1, 2, 4, 8, 256, 300, 300]);
+    }
+
+    #[test]
+    fn a_transaction_that_keeps_records_comes_to_take_half_a_second_however_slow_each_record_is() {
+        for each in [Duration::from_millis(3), Duration::from_millis(40), Duration::from_secs(3)] {
+            let mut most = 20_000;
+            for _ in 0..20 {
+                let records = most.min(2_000);
+                most = next_portion(most, records, each * records as u32);
+            }
+            let took = each * most.min(2_000) as u32;
+            assert!(most == 1 || (took >= KEEPING / 8 && took <= 2 * KEEPING), "{each:?}: {most}");
+        }
+        assert_eq!(next_portion(20_000, 60, Duration::from_millis(1)), 20_000, "few records tell nothing");
+        assert_eq!(next_portion(4, 4, Duration::from_millis(1)), 8, "what was slow once may be quick again");
     }
 
     #[test]
