@@ -170,20 +170,19 @@ fn watch_definitions() {
 #[pg_guard]
 unsafe extern "C-unwind" fn note_altered(_argument: Datum, relation: Oid) {
     ALTERED.with_borrow_mut(|altered| {
-        if altered.len() < MOST_ALTERED {
-            altered.insert(relation);
-        } else {
+        // As above.
+        if relation == pg_sys::InvalidOid || altered.len() >= MOST_ALTERED {
             MENDED.set(true);
+        } else {
+            altered.insert(relation);
         }
     });
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn note_mended(_argument: Datum, _cache: c_int, hash: u32) {
-    // 0 says that anything may have changed.
-    if hash != 0 {
-        MENDED.set(true);
-    }
+unsafe extern "C-unwind" fn note_mended(_argument: Datum, _cache: c_int, _hash: u32) {
+    // Whatever row it is of. A process that has missed some of the messages is told that any may have changed.
+    MENDED.set(true);
 }
 
 fn database_name_of() -> String {
@@ -202,6 +201,7 @@ struct Worker {
 /// A synced table as the list shows it.
 struct Listed {
     target: Oid,
+    source: Oid,
     every: Duration,
     filled: bool,
     /// Whether the API tells of changes, and whether it is known from where on they count.
@@ -282,7 +282,7 @@ fn list() -> Result<Option<Vec<Listed>>> {
         "SELECT target::oid, extract(epoch FROM every), filled, feed IS NOT NULL, since IS NOT NULL, \
          least(extract(epoch FROM swept_at) - extract(epoch FROM clock_timestamp()), 0) \
            + extract(epoch FROM CASE WHEN feed IS NULL THEN every ELSE {SWEEP_EVERY} END), \
-         extract(epoch FROM next_try - clock_timestamp()), options FROM sequin.sync ORDER BY target"
+         extract(epoch FROM next_try - clock_timestamp()), options, source::oid FROM sequin.sync ORDER BY target"
     );
     let rows = spi.run_kept(&list, &[])?;
     let seconds = |row, column| rows.text(row, column).and_then(|text| text.parse::<f64>().ok());
@@ -298,6 +298,7 @@ fn list() -> Result<Option<Vec<Listed>>> {
                 sweep_in: seconds(row, 6).map(time),
                 next_try_in: seconds(row, 7).map(time),
                 options: rows.text(row, 8),
+                source: Oid::from(u32::try_from(rows.count(row, 9)).unwrap_or_default()),
             })
             .collect(),
     ))
@@ -315,7 +316,7 @@ impl Worker {
     fn take_notice(&mut self) {
         let (mended, altered) = (MENDED.take(), ALTERED.take());
         for table in &mut self.tables {
-            if mended || altered.contains(&table.listed.target) {
+            if mended || altered.contains(&table.listed.target) || altered.contains(&table.listed.source) {
                 table.try_at_once();
             }
         }
@@ -596,7 +597,8 @@ impl Followed {
         match kept {
             Ok(Progress::Part(_)) => {
                 running.follower.forget_part();
-                (running.retry_at, running.held_since) = (None, None);
+                // At once, when the other tables have had their turn.
+                (running.retry_at, running.held_since) = (Some(time), None);
                 self.put_back(running);
             }
             Ok(Progress::More(_)) => {
