@@ -15,6 +15,7 @@ mod differential;
 mod explaining;
 mod faults;
 mod importing;
+mod isolation;
 mod limits;
 mod memory;
 mod neighbours;
