@@ -21,7 +21,8 @@ const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::P
 
 /// Sends one request to the API's own host, once.
 ///
-/// Errors: 22P02 for a method or path that is none, 42501 for a path that leads to another host.
+/// Errors: 22P02 for a method or path that is none, 42501 for a path that leads to another host. Whether it stays
+/// below `base_url` is checked when it is sent.
 pub fn call(method: &str, path: &str, body: Option<String>) -> Result<(Request, Job<Vec<Answer>>)> {
     let method = METHODS.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(method)).ok_or_else(|| {
         Error::new(Kind::Malformed, format!("\"{method}\" is no method of HTTP that can be called"))
@@ -33,7 +34,7 @@ pub fn call(method: &str, path: &str, body: Option<String>) -> Result<(Request, 
         Some(body) => Request::json(method, path, body, effect),
         None => Request { method, effect, ..Request::get(path) },
     };
-    request.any_answer = true;
+    (request.any_answer, request.by_user) = (true, true);
     let job = once(request.clone(), |response| {
         let header = |name: &str| response.headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes()));
         let names = response.headers.keys().map(|name| name.as_str()).filter(|name| !name.contains("cookie"));

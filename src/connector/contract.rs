@@ -22,6 +22,9 @@ pub trait Connector: Send + Sync {
     /// As users write it: `Salesforce`.
     fn title(&self) -> &'static str;
 
+    /// The domains of its vendor, as `salesforce.com`: a token's answer may name a host below them.
+    fn domains(&self) -> &'static [&'static str];
+
     /// The objects of a remote schema. HV00Q if there is no such schema.
     fn list(&self, schema: &str) -> Result<Job<Vec<Listing>>>;
 

@@ -1,10 +1,11 @@
 //! How a connector says which request comes next.
 
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::wire::{Request, Response};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What a machine wants done.
 pub enum Step<T> {
@@ -103,6 +104,21 @@ impl<T: Send> Machine for Each<T> {
                 Step::Done => return Ok(Step::Done),
             }
         }
+    }
+}
+
+/// A machine that fails at its first step.
+pub fn failed<T: Send + 'static>(error: Error) -> Job<T> {
+    Box::new(Failed(Some(error), PhantomData))
+}
+
+struct Failed<T>(Option<Error>, PhantomData<T>);
+
+impl<T: Send> Machine for Failed<T> {
+    type Out = T;
+
+    fn next(&mut self, _last: Option<Response>) -> Result<Step<T>> {
+        self.0.take().map_or(Ok(Step::Done), Err)
     }
 }
 

@@ -26,6 +26,7 @@ pub fn token_request(path: &str, form: &[(&str, &str)], effect: Effect) -> Reque
         authorized: false,
         effect,
         any_answer: false,
+        by_user: false,
         in_doubt: false,
     }
 }

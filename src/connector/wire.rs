@@ -28,6 +28,8 @@ pub struct Request {
     pub effect: Effect,
     /// Whether a refusal is an answer too, for whoever sent it to read.
     pub any_answer: bool,
+    /// Whether a user worded it. Its path is not to be trusted, and its answer goes to that user.
+    pub by_user: bool,
     /// Whether what it asks for may be done already: the same was sent before, and its answer made no sense.
     pub in_doubt: bool,
 }
@@ -63,6 +65,7 @@ impl Request {
             authorized: true,
             effect: Effect::None,
             any_answer: false,
+            by_user: false,
             in_doubt: false,
         }
     }

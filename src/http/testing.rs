@@ -176,6 +176,10 @@ impl Connector for Toy {
         "Toy"
     }
 
+    fn domains(&self) -> &'static [&'static str] {
+        &["vendor.example"]
+    }
+
     fn list(&self, _schema: &str) -> Result<Job<Vec<Listing>>> {
         Ok(ready([]))
     }

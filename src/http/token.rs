@@ -175,6 +175,9 @@ impl Keyring {
             other => other?,
         };
         self.scrubber.learn(&token.access);
+        if let Some(instance) = &token.instance {
+            self.courier.addresses.check_instance(instance, self.courier.connector.domains())?;
+        }
         state.signed_in += 1;
         let key = Arc::new(Key {
             access: token.access,

@@ -14,6 +14,8 @@ use crate::options::Credentials;
 /// Where the API is, unless `base_url` says otherwise.
 const API: &str = "https://api.airtable.com";
 
+pub const DOMAINS: &[&str] = &["airtable.com"];
+
 pub const TOKEN_PATH: &str = "/oauth2/v1/token";
 
 /// `refresh` is the newest refresh token, if the configured one was replaced.

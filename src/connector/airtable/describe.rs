@@ -13,7 +13,7 @@ use super::api::{CREATED, CREATED_TYPE, KEY, KEY_TYPE, base_and_table, is_id};
 use super::errors::unreadable;
 use super::family::{Family, family, is_formula, is_writable, local_type};
 use crate::connector::contract::Listing;
-use crate::connector::machine::{Job, Machine, Step, each};
+use crate::connector::machine::{Job, Machine, Step, each, failed};
 use crate::connector::wire::{Request, Response, query};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::schema::{Capabilities, Field, Object, Operations, Reference};
@@ -148,7 +148,7 @@ fn tables_of(base: &str) -> Request {
 pub fn describe(object: &str) -> Job<Object> {
     match base_and_table(object) {
         Ok((base, table)) => tables(base, vec![table.to_owned()]),
-        Err(error) => Box::new(Refused(Some(error))),
+        Err(error) => failed(error),
     }
 }
 
@@ -163,17 +163,6 @@ pub fn describe_all(objects: &[String]) -> Vec<Job<Object>> {
     }
     jobs.extend(bases.into_iter().map(|(base, wanted)| tables(base, wanted)));
     jobs
-}
-
-/// An object that cannot be asked for.
-struct Refused(Option<Error>);
-
-impl Machine for Refused {
-    type Out = Object;
-
-    fn next(&mut self, _last: Option<Response>) -> Result<Step<Object>> {
-        self.0.take().map_or(Ok(Step::Done), Err)
-    }
 }
 
 /// Some tables of a base.

@@ -42,6 +42,10 @@ impl Connector for Airtable {
         errors::TITLE
     }
 
+    fn domains(&self) -> &'static [&'static str] {
+        auth::DOMAINS
+    }
+
     fn list(&self, schema: &str) -> Result<Job<Vec<Listing>>> {
         Ok(describe::list(schema))
     }

@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::api::Salesforce;
 use super::errors::unreadable;
+use super::soql;
 use crate::connector::contract::Listing;
-use crate::connector::machine::{Job, Machine, Step, once};
+use crate::connector::machine::{Job, Machine, Step, failed, once};
 use crate::connector::wire::{Request, Response, query, segment};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Capabilities, Field, Object, Operations, Reference};
@@ -121,6 +122,9 @@ struct DescribedField {
 }
 
 pub fn describe(salesforce: &Salesforce, object: &str) -> Job<Object> {
+    if let Err(error) = soql::check_names(object, &[]) {
+        return failed(error);
+    }
     let path = format!("{}/sobjects/{}/describe", salesforce.base(), segment(object));
     once(Request::get(path), |response| {
         let described: Describe = read(&response, "the description of an object")?;

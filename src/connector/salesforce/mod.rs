@@ -48,6 +48,10 @@ impl Connector for Salesforce {
         "Salesforce"
     }
 
+    fn domains(&self) -> &'static [&'static str] {
+        auth::DOMAINS
+    }
+
     fn list(&self, schema: &str) -> Result<Job<Vec<Listing>>> {
         describe::list(self, schema)
     }
