@@ -117,7 +117,7 @@ impl Kind {
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error on its way to the client.
+/// An error on its way to the client. Much of its texts is what an API sent: they hold no letter that [`is_hidden`].
 #[derive(Clone)]
 pub struct Error(Box<Parts>);
 
@@ -137,7 +137,7 @@ impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error(Box::new(Parts {
             kind,
-            message: message.into(),
+            message: shown(message.into(), false),
             detail: None,
             hint: None,
             request: None,
@@ -156,7 +156,7 @@ impl Error {
 
     /// The API's code, field, record position and request id. Several calls add lines.
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
+        let detail = shown(detail.into(), true);
         self.0.detail = Some(match self.0.detail.take() {
             Some(before) => format!("{before}\n{detail}"),
             None => detail,
@@ -166,13 +166,13 @@ impl Error {
 
     /// What to do next.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.0.hint = Some(shown(hint.into(), true));
         self
     }
 
     /// `METHOD url` of the request that failed. The innermost one stays.
     pub fn request(mut self, request: impl Into<String>) -> Self {
-        self.0.request.get_or_insert_with(|| request.into());
+        self.0.request.get_or_insert_with(|| shown(request.into(), false));
         self
     }
 
@@ -184,7 +184,7 @@ impl Error {
 
     /// The column, by its local name where that is known, else the API's field.
     pub fn column(mut self, column: impl Into<String>) -> Self {
-        self.0.column = Some(column.into());
+        self.0.column = Some(shown(column.into(), false));
         self
     }
 
@@ -232,6 +232,35 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
+/// Whether a letter is not seen, but changes how a terminal or a log shows what is around it: control characters, what
+/// turns the direction of writing round, what has no width.
+/// <https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing>
+pub fn is_hidden(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The text with such letters escaped, as `\u{202e}`. `lines`: whether it may have line ends and tabs.
+pub fn shown(text: String, lines: bool) -> String {
+    let escaped = |letter: char| is_hidden(letter) && !(lines && matches!(letter, '\n' | '\t'));
+    if !text.contains(escaped) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        match escaped(letter) {
+            true if letter.is_ascii() => shown.extend(letter.escape_default()),
+            true => shown.extend(letter.escape_unicode()),
+            false => shown.push(letter),
+        }
+    }
+    shown
+}
+
 /// The known name nearest to a mistyped one, if any is near enough to be meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = name.to_lowercase();
@@ -245,7 +274,35 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn what_is_hidden_is_escaped_in_every_text_of_an_error_and_lines_stay_where_there_may_be_some() {
+        let bad = "a\u{202e}b\u{7}\u{85}\u{2028}\u{feff}\u{200d}\nc\td\r";
+        let error = Error::new(Kind::Dropped, bad).detail(bad).hint(bad).request(bad).column(bad);
+        let one_line = r"a\u{202e}b\u{7}\u{85}\u{2028}\u{feff}\u{200d}\nc\td\r";
+        let lines = "a\\u{202e}b\\u{7}\\u{85}\\u{2028}\\u{feff}\\u{200d}\nc\td\\r";
+        assert_eq!(
+            (error.message(), error.request_text(), error.column_name()),
+            (one_line, Some(one_line), Some(one_line))
+        );
+        assert_eq!((error.detail_text(), error.hint_text()), (Some(lines), Some(lines)));
+        assert_eq!(Error::outcome_unknown(&error).message().matches('\u{202e}').count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_hidden_is_shown_and_nothing_else_is_changed(text in any::<String>(), lines: bool) {
+            let shown = shown(text.clone(), lines);
+            prop_assert!(!shown.chars().any(|letter| is_hidden(letter) && !(lines && "\n\t".contains(letter))));
+            let rest: String = text.chars().filter(|letter| !is_hidden(*letter)).collect();
+            if rest == text {
+                prop_assert_eq!(shown, text);
+            }
+        }
+    }
 
     #[test]
     fn the_innermost_request_is_kept_and_details_add_up() {

@@ -9,8 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::answer::one_line;
+use super::answer::{one_line, seconds};
 use super::contract::Token;
 use super::wire::{Body, Effect, Host, Request, Response, query};
 use crate::error::{Error, Kind, Result};
@@ -43,16 +44,16 @@ struct Granted {
     access_token: String,
     refresh_token: Option<String>,
     instance_url: Option<String>,
-    expires_in: Option<Seconds>,
+    /// A number, or its text.
+    expires_in: Option<Box<RawValue>>,
 }
 
-/// Some APIs send a number, some its text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(f64),
-    Text(String),
-}
+/// No token is asked for again sooner, whatever the API says of its life: Salesforce locks a user out who signs in more
+/// than 3,600 times in an hour.
+const SHORTEST_LIFE: Duration = Duration::from_secs(30);
+
+/// Nor is one kept for longer.
+const LONGEST_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Why an API refused to grant one, with its own name and what is to be done.
 pub fn refused(title: &str, status: u16, refusal: &Refusal, hint: &str) -> Error {
@@ -76,16 +77,12 @@ pub fn read_token(response: &Response) -> Result<Token> {
         Some(url) => Some(Url::parse(&url).map_err(|_| unreadable("names an instance that is no URL"))?),
         None => None,
     };
-    let seconds = match granted.expires_in {
-        Some(Seconds::Number(seconds)) => Some(seconds),
-        Some(Seconds::Text(text)) => text.trim().parse().ok(),
-        None => None,
-    };
+    let lifetime = granted.expires_in.and_then(|life| seconds(life.get().trim_matches('"')));
     Ok(Token {
         access: granted.access_token.into(),
         refresh: granted.refresh_token.map(SecretString::from),
         instance,
-        lifetime: seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        lifetime: lifetime.map(|life| life.clamp(SHORTEST_LIFE, LONGEST_LIFE)),
     })
 }
 

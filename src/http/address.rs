@@ -61,7 +61,8 @@ impl Addresses {
             return Ok(());
         }
         let scheme = if self.allow_insecure { "https:// or http://" } else { "https://" };
-        let message = format!("signing in names a place that is not the API's: {}", excerpt(url.as_str().as_bytes(), 200));
+        let message =
+            format!("signing in names a place that is not the API's: {}", excerpt(url.as_str().as_bytes(), 200));
         Err(Error::new(Kind::Unreadable, message).hint(format!(
             "It must be {scheme} and a host, nothing else; the host of base_url or login_url, or one below {}. The token \
              was not sent there. Check login_url.",
@@ -250,7 +251,8 @@ mod tests {
     #[test]
     fn a_path_from_an_answer_cannot_lead_to_another_host() {
         let hosts = addresses(Some("https://api.example"), None, &[]).unwrap();
-        for path in ["@evil.test/", ".evil.test/", ":444/", "https://evil.test/", "", "/\\evil.test/", "/a#b", "/\t/a"] {
+        for path in ["@evil.test/", ".evil.test/", ":444/", "https://evil.test/", "", "/\\evil.test/", "/a#b", "/\t/a"]
+        {
             let error = hosts.resolve(&at(Host::Api, path), None).unwrap_err();
             assert_eq!(error.kind(), Kind::Unreadable, "{path}");
         }

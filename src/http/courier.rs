@@ -10,9 +10,10 @@ use super::client::Client;
 use super::key::Key;
 use super::limiter::Limiter;
 use super::meter::Account;
-use super::retry::{Policy, Setback, Tries, retry_after};
+use super::retry::{Policy, Setback, Tries};
 use super::scrub::rewrite;
 
+use crate::connector::answer::retry_after;
 use crate::connector::contract::{Connector, Verdict};
 use crate::connector::wire::{Effect, Host, Request, Response};
 use crate::error::{Error, Kind, Result};

@@ -1,11 +1,10 @@
 //! How often a request is sent, and how long to wait in between.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use chrono::DateTime;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
 
+use crate::connector::answer::LONGEST_WAIT;
 use crate::connector::wire::Effect;
 use crate::error::{Error, Kind};
 
@@ -99,19 +98,10 @@ impl Tries {
 
 fn asked_to_wait(setback: Setback, wait: Duration) -> Error {
     let kind = if setback.throttled { Kind::Quota } else { setback.error.kind() };
-    super::scrub::rewrite(&setback.error, kind, str::to_owned)
-        .hint(format!("The API asks to try again in {} s.", wait.as_secs()))
-}
-
-/// The wait that an answer asks for: seconds, or a date.
-/// <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = SystemTime::from(DateTime::parse_from_rfc2822(text).ok()?);
-    Some(date.duration_since(now).unwrap_or_default())
+    super::scrub::rewrite(&setback.error, kind, str::to_owned).hint(match wait < LONGEST_WAIT {
+        true => format!("The API asks to try again in {} s.", wait.as_secs()),
+        false => "The API asks to try again in a day, or later.".to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -145,6 +135,10 @@ mod tests {
         let error = tries.after(Setback { throttled: true, ..passing(hour) }, Effect::None).unwrap_err();
         assert_eq!(error.kind(), Kind::Quota);
         assert_eq!(error.hint_text(), Some("The API asks to try again in 3600 s."));
+        for endless in [LONGEST_WAIT, Duration::MAX] {
+            let error = tries.after(passing(Some(endless)), Effect::None).unwrap_err();
+            assert_eq!(error.hint_text(), Some("The API asks to try again in a day, or later."));
+        }
     }
 
     #[test]
@@ -154,18 +148,5 @@ mod tests {
         let perhaps_done = || Setback { perhaps_done: true, ..passing(None) };
         assert!(tries.after(perhaps_done(), Effect::Repeatable).is_ok());
         assert!(tries.after(perhaps_done(), Effect::Once).is_err());
-    }
-
-    #[test]
-    fn retry_after_is_read_as_seconds_and_as_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_445_412_400);
-        let read = |text: &'static str| {
-            let value = reqwest::header::HeaderValue::from_static(text);
-            retry_after(&[(RETRY_AFTER, value)].into_iter().collect(), now)
-        };
-        assert_eq!(read("7"), Some(Duration::from_secs(7)));
-        assert_eq!(read("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::from_secs(80)));
-        assert_eq!(read("Wed, 21 Oct 2009 07:28:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(read("soon"), None);
     }
 }

@@ -126,7 +126,7 @@ impl Session {
             };
             doubt = response.repeated || request.in_doubt;
             asked.clone_from(&response.request);
-            last = Some(response);
+            last = Some(if request.by_user { self.scrubber.clean_response(response) } else { response });
         }
     }
 

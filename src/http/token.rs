@@ -174,10 +174,6 @@ impl Keyring {
             }
             other => other?,
         };
-        self.scrubber.learn(&token.access);
-        if let Some(instance) = &token.instance {
-            self.courier.addresses.check_instance(instance, self.courier.connector.domains())?;
-        }
         state.signed_in += 1;
         let key = Arc::new(Key {
             access: token.access,
@@ -228,7 +224,17 @@ impl Keyring {
                     last = Some(answer);
                 }
                 Step::Sleep(time) => tokio::time::sleep(time).await,
-                Step::Yield(token) => return Ok((token, fixed)),
+                Step::Yield(token) => {
+                    self.scrubber.learn(&token.access);
+                    let checked = token.instance.as_ref().map_or(Ok(()), |instance| {
+                        self.courier.addresses.check_instance(instance, connector.domains())
+                    });
+                    return match (checked, label) {
+                        (Ok(()), _) => Ok((token, fixed)),
+                        (Err(error), Some(label)) => Err(error.request(label)),
+                        (Err(error), None) => Err(error),
+                    };
+                }
                 Step::Done => {
                     return Err(Error::new(Kind::Internal, "signing in brought no token"));
                 }

@@ -14,7 +14,7 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, PgTryBuilder, pg_guard, pg_sys};
 
 use super::memory::{self, c_text, c_utf8, message};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, is_hidden, shown};
 
 unsafe extern "C-unwind" {
     /// Adds a line of CONTEXT to the error being finished. The bindings leave it out.
@@ -228,12 +228,14 @@ pub fn raise(error: &Error) -> ! {
 
 /// Raises a WARNING.
 pub fn warn(text: &str, hint: &str) {
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message(text).into_owned(), "sequin_fdw")
-        .set_hint(message(hint).into_owned())
+    let (text, hint) = (shown(text.to_owned(), true), shown(hint.to_owned(), true));
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message(&text).into_owned(), "sequin_fdw")
+        .set_hint(message(&hint).into_owned())
         .report(PgLogLevel::WARNING);
 }
 
-/// Says in errors of Postgres's own which column was being filled.
+/// Says in errors of Postgres's own which column was being filled. They repeat the value, which is the API's: what is hidden
+/// in it is escaped, as in all errors.
 pub struct Trail {
     /// In Postgres's memory: an error that unwinds through the trail's owner is raised anew further up.
     callback: *mut pg_sys::ErrorContextCallback,
@@ -250,7 +252,7 @@ impl Trail {
         let columns = columns.into_iter().map(context).collect();
         let callback = in_postgres(pg_sys::ErrorContextCallback {
             previous: ptr::null_mut(),
-            callback: Some(add_context),
+            callback: Some(add_column),
             arg: ptr::null_mut(),
         });
         Trail { callback, columns }
@@ -352,6 +354,31 @@ fn in_postgres<T: Copy>(value: T) -> *mut T {
     // SAFETY: fresh memory of the right size.
     unsafe { copy.write(value) };
     copy
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn add_column(arg: *mut c_void) {
+    memory::briefly(|| {
+        const AS_IS: &CStr = c"%s";
+        // SAFETY: something is being reported; the copy lasts as long as this memory.
+        let error = unsafe { &*pg_sys::CopyErrorData() };
+        let plain = |text: *const c_char, lines: bool| {
+            // SAFETY: null, or a text of Postgres's that ends with NUL.
+            let text = unsafe { memory::text(text) };
+            let hidden = |letter: char| is_hidden(letter) && !(lines && letter == '\n');
+            text.contains(hidden).then(|| c_text(&shown(text, lines)))
+        };
+        if let Some(text) = plain(error.message, false) {
+            // SAFETY: a printf format of one string, and that string, both NUL-terminated; the report keeps a copy.
+            unsafe { pg_sys::errmsg_internal(AS_IS.as_ptr(), text) };
+        }
+        if let Some(text) = plain(error.detail, true) {
+            // SAFETY: as above.
+            unsafe { pg_sys::errdetail_internal(AS_IS.as_ptr(), text) };
+        }
+    });
+    // SAFETY: the argument of this callback.
+    unsafe { add_context(arg) };
 }
 
 #[pg_guard]

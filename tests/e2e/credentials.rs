@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Config, Session, World, says};
+use crate::support::{Config, Sandbox, Session, World, says};
 
 /// A world with a server and an importable schema, but no user mapping yet.
 fn world(config: Config) -> World {
@@ -227,7 +227,7 @@ fn a_mapping_for_everybody_serves_everybody() {
 
 #[test]
 fn tokens_come_from_login_url_and_records_from_the_instance_it_names() {
-    let login = crate::support::Sandbox::start(Config::new()).expect("a login host");
+    let login = Sandbox::start(Config::new()).expect("a login host");
     let world = World::bare(Config::new().accept_tokens_of(&login));
     login.set_instance_url(&world.sandbox.url());
     let mut session = world.connect();
@@ -242,4 +242,41 @@ fn tokens_come_from_login_url_and_records_from_the_instance_it_names() {
     assert!(!session.rows("SELECT id FROM salesforce.contact").is_empty());
     assert!(login.requests().iter().all(|request| request.path.contains("/oauth2/")));
     assert!(world.sandbox.requests().iter().all(|request| !request.path.contains("/oauth2/")));
+}
+
+#[test]
+fn a_token_goes_to_no_place_but_the_vendor_s_or_one_that_the_options_name() {
+    let elsewhere = Sandbox::start(Config::new()).expect("another host");
+    let port = elsewhere.url().rsplit(':').next().map(str::to_owned).unwrap_or_default();
+    let login = Sandbox::start(Config::new()).expect("a login host");
+    let world = World::bare(Config::new().accept_tokens_of(&login));
+    let mut session = world.connect();
+    session.run(&format!(
+        "CREATE SERVER sf FOREIGN DATA WRAPPER sequin_fdw OPTIONS (connector 'salesforce', login_url '{}', allow_insecure 'true')",
+        login.url()
+    ));
+    session.run(&world.mapping("sf"));
+    session.run("CREATE SCHEMA salesforce");
+    const READ: &str = "IMPORT FOREIGN SCHEMA salesforce LIMIT TO (contact) FROM SERVER sf INTO salesforce";
+    for bad in [
+        format!("http://localhost:{port}"),
+        format!("http://127.0.0.2:{port}"),
+        format!("http://[::1]:{port}"),
+        format!("http://salesforce.com.localhost:{port}"),
+        format!("ftp://127.0.0.1:{port}"),
+        format!("http://127.0.0.1:{port}/tenant-b"),
+        format!("http://127.0.0.1:{port}?x="),
+        format!("http://127.0.0.1:{port}#"),
+        format!("http://user@127.0.0.1:{port}"),
+        format!("http://acme.my.salesforce.com@127.0.0.1:{port}"),
+        "file:///etc/passwd".to_owned(),
+        "nowhere".to_owned(),
+    ] {
+        login.set_instance_url(&bad);
+        let failure = session.fails_with("HV00M", READ);
+        failure.hints("login_url").in_request(&format!("POST {}/services/oauth2/token", login.url()));
+        assert!(elsewhere.requests().is_empty(), "{bad}");
+    }
+    login.set_instance_url(&world.sandbox.url());
+    session.run(READ);
 }

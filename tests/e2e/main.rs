@@ -9,6 +9,7 @@ mod airtable_reading;
 mod airtable_typecast;
 mod airtable_writing;
 mod analyzing;
+mod calling;
 mod cancelling;
 mod credentials;
 mod differential;

@@ -1,7 +1,7 @@
 //! What Airtable's answers mean.
 //! <https://airtable.com/developers/web/api/errors>
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -93,7 +93,7 @@ pub fn classify(response: &Response) -> Verdict {
     }
     let error = refusal(response);
     let retry = |error, perhaps_done, throttled, after| Verdict::Retry { error, after, perhaps_done, throttled };
-    let asked = retry_after(response);
+    let asked = retry_after(&response.headers, SystemTime::now());
     match status.as_u16() {
         401 => Verdict::Renew(error),
         // The plan's calls of the month: no wait that a statement could take helps.

@@ -15,14 +15,8 @@ use crate::options::Credentials;
 
 /// Where organisations are: of companies, of the government of the United States, in China, and of old.
 /// <https://help.salesforce.com/s/articleView?id=xcloud.domain_name_url_formats.htm>
-pub const DOMAINS: &[&str] = &[
-    "salesforce.com",
-    "force.com",
-    "salesforce.mil",
-    "cloudforce.com",
-    "database.com",
-    "sfcrmproducts.cn",
-];
+pub const DOMAINS: &[&str] =
+    &["salesforce.com", "force.com", "salesforce.mil", "cloudforce.com", "database.com", "sfcrmproducts.cn"];
 
 const TOKEN_PATH: &str = "/services/oauth2/token";
 

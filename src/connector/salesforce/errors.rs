@@ -1,6 +1,8 @@
 //! What Salesforce's answers mean.
 //! <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/errorcodes.htm>
 
+use std::time::SystemTime;
+
 use reqwest::StatusCode;
 use serde::Deserialize;
 
@@ -58,7 +60,7 @@ pub fn classify(response: &Response) -> Verdict {
     let said = |words: &str| api.as_ref().is_some_and(|api| api.message.contains(words));
     let retry = |error, perhaps_done, throttled| Verdict::Retry {
         error,
-        after: retry_after(response),
+        after: retry_after(&response.headers, SystemTime::now()),
         perhaps_done,
         throttled,
     };

@@ -55,8 +55,12 @@ fn an_object_is_described_with_its_fields() {
         r#"{{"name":"Task","createable":true,"updateable":false,"deletable":true,"fields":[{}]}}"#,
         fields.join(",")
     );
-    let (sent, objects) = play(salesforce().describe("Task/../x"), &[&body]);
-    assert_eq!(sent[0].path, "/services/data/v62.0/sobjects/Task%2F..%2Fx/describe");
+    for climbing in ["Task/../x", "..", ".", "%2e%2e", "", "Task?x"] {
+        let (sent, refused) = play(salesforce().describe(climbing), &[&body]);
+        assert!(sent.is_empty() && refused.unwrap_err().kind() == crate::error::Kind::UnknownObject, "{climbing}");
+    }
+    let (sent, objects) = play(salesforce().describe("Task"), &[&body]);
+    assert_eq!(sent[0].path, "/services/data/v62.0/sobjects/Task/describe");
     let object = objects.unwrap().remove(0);
     assert_eq!(object.name, "Task");
     assert_eq!(object.operations.format(), "insert, delete");

@@ -151,13 +151,20 @@ fn an_answer_without_token_is_an_error_that_shows_nothing_of_it() {
 
 #[test]
 fn lifetimes_and_rotated_refresh_tokens_are_read() {
-    for (seconds, lifetime) in [("7200", 7200), (r#""3600""#, 3600)] {
+    for (seconds, lifetime) in [
+        ("7200", 7200),
+        (r#""3600""#, 3600),
+        ("0", 30),
+        ("1e999", 31_536_000),
+        ("18446744073709551615", 31_536_000),
+        (r#""99999999999999999999999999""#, 31_536_000),
+    ] {
         let body = format!(r#"{{"access_token":"a","refresh_token":"r2","expires_in":{seconds}}}"#);
         let token = sign_in("https://x.example", &[("client_id", "c"), ("refresh_token", "r")], None, &body)
             .1
             .unwrap()
             .remove(0);
-        assert_eq!(token.lifetime, Some(Duration::from_secs(lifetime)));
+        assert_eq!(token.lifetime, Some(Duration::from_secs(lifetime)), "{seconds}");
         assert_eq!(token.refresh.unwrap().expose_secret(), "r2");
     }
 }
