@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
 
 use super::address::{Addresses, origin};
 use super::client::Client;
@@ -95,7 +95,7 @@ impl Courier {
         account: &Account,
     ) -> Result<Response, Failure> {
         let rates = if request.host == Host::Api { self.connector.rates(request) } else { Vec::new() };
-        let turn = self.limiter.turn(&origin(url), &rates, account.polls).await.map_err(Setback::lasting)?;
+        let mut turn = self.limiter.turn(&origin(url), &rates, account.polls).await.map_err(Setback::lasting)?;
         account.charge_request().map_err(Setback::lasting)?;
         if !self.tell(request, account, true) {
             return Err(Setback::lasting(Error::new(Kind::Internal, "nobody waits for the answer any more")).into());
@@ -106,7 +106,15 @@ impl Courier {
         if let Some(usage) = self.connector.usage(&response) {
             account.note_usage(usage);
         }
-        match self.connector.classify(&response) {
+        let verdict = self.connector.classify(&response);
+        match &verdict {
+            // What a user words may be answered whoever asks.
+            Verdict::Good if !request.by_user => turn.vouch(),
+            Verdict::Renew(_) => turn.refuse(true),
+            Verdict::Fail(_) => turn.refuse(response.status == StatusCode::UNAUTHORIZED),
+            Verdict::Good | Verdict::Retry { .. } => {}
+        }
+        match verdict {
             Verdict::Good => Ok(response),
             Verdict::Renew(error) => Err(Failure::Renew(error)),
             Verdict::Fail(_) if request.any_answer => Ok(response),

@@ -3,110 +3,109 @@
 //!
 //! A rate of five in a second is five slots in shared memory. A request takes a slot before it is sent and leaves it
 //! when it is answered; a second later the slot is free. So no six requests reach the API within a second, however long
-//! each is on its way. Nothing is locked: a slot is one word.
+//! each is on its way. Nothing is locked: a slot is one word. [`super::buckets`] has the memory.
+//!
+//! **What anybody may cause is kept apart.** Rates are of an origin: scheme, host and port. Whoever asks there with
+//! credentials that the API does not know must not take the turns of those whom it knows, nor shut the API for them by an
+//! answer that it gets. Therefore the API's answers decide the standing of credentials, for each rate and for all
+//! processes: *good* from a good answer on, *refused* from another one on. Good ones count in the rate's bucket. Refused ones
+//! count in a bucket of their own, one request at a time. Those of which nothing is known yet count in the rate's, but stand
+//! back as polls do, and close only their own.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::buckets::{
+    AHEAD, Bucket, Buckets, CLOSED, FARTHEST, Key, LEASE, Micros, POLLS, REST, SLOT, SLOTS, STANDING, micros, now,
+};
 use crate::connector::contract::Rate;
 use crate::error::{Error, Kind, Result};
 
-/// Words of a bucket: its key, until when it is closed, until when polls stand back, and one for each slot.
-const BUCKET: usize = 64;
-const SLOTS: usize = BUCKET - 3;
-const BUCKETS: usize = 4096;
-/// How far from its first place a bucket is looked for. Beyond that two rates share one, which makes both slower.
-const PROBES: usize = 32;
-
-/// A request that was sent so long ago has arrived, or never will. So what a killed process held comes free.
-const LEASE: Micros = 10_000_000;
-/// Polls stand back for users so long, and no longer: else they would never come.
+/// Polls, and credentials of which nothing is known, stand back for others so long, and no longer: else they would never
+/// come.
 const COURTESY: Duration = Duration::from_secs(10);
-/// No rate is closed longer: then the API is asked again, whatever it said, and however the clock was set meanwhile.
-const FARTHEST: Micros = 3_600_000_000;
 /// How late a request that has not waited comes to a slot that is free again, at most.
 const LAG: Duration = Duration::from_millis(20);
 
-/// Microseconds since 1970: a time that all processes share.
-type Micros = u64;
+/// How the API takes some credentials.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    Unknown,
+    Good,
+    Refused,
+}
 
-/// The memory of all rates.
-#[derive(Clone, Copy)]
-pub struct Buckets(&'static [AtomicU64]);
-
-impl Buckets {
-    pub const WORDS: usize = BUCKET * BUCKETS;
-
-    /// `words`: [`Buckets::WORDS`] of them, all 0 at the very first.
-    pub fn new(words: &'static [AtomicU64]) -> Buckets {
-        Buckets(words)
-    }
-
-    /// Of one process alone.
-    #[cfg(test)]
-    pub fn private() -> Buckets {
-        Buckets((0..Self::WORDS).map(|_| AtomicU64::new(0)).collect::<Vec<_>>().leak())
-    }
-
-    fn find(self, key: u64) -> Bucket {
-        let home = key as usize % BUCKETS;
-        let places = (0..PROBES).map(|step| (home + step) % BUCKETS).chain([home]);
-        let mut bucket = Bucket(&[]);
-        for place in places {
-            bucket = Bucket(&self.0[place * BUCKET..][..BUCKET]);
-            let taken = bucket.0[0].compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire);
-            if taken.is_ok() || taken == Err(key) {
-                break;
-            }
+impl Standing {
+    fn of(word: u64) -> Standing {
+        match word {
+            0 => Standing::Unknown,
+            word if word & 1 == 1 => Standing::Good,
+            _ => Standing::Refused,
         }
-        bucket
     }
 }
 
-#[derive(Clone, Copy)]
-struct Bucket(&'static [AtomicU64]);
+/// What a request asks one bucket for.
+struct Wanted<'r> {
+    rate: &'r Rate,
+    bucket: Bucket,
+    slots: usize,
+    /// How long each rests.
+    window: Micros,
+    stands_back: bool,
+}
 
-impl Bucket {
-    fn closed_until(self) -> &'static AtomicU64 {
-        &self.0[1]
+impl<'r> Wanted<'r> {
+    fn new(rate: &'r Rate, bucket: Bucket, stands_back: bool) -> Wanted<'r> {
+        let (slots, window) = match rate.requests {
+            None => (0, 0),
+            Some(requests) => {
+                let slots = (requests as usize).clamp(1, SLOTS);
+                (slots, micros(rate.window).min(REST) * slots as u64 / u64::from(requests.max(1)))
+            }
+        };
+        Wanted { rate, bucket, slots, window: window.min(REST), stands_back }
     }
 
-    fn polls_wait_until(self) -> &'static AtomicU64 {
-        &self.0[2]
+    /// One at a time, no more of them in all.
+    fn singly(self) -> Wanted<'r> {
+        match self.slots as u64 {
+            0 => self,
+            slots => Wanted { slots: 1, window: self.window / slots, ..self },
+        }
     }
 
-    /// As many as a rate has, and how long each rests.
-    fn slots(self, rate: &Rate) -> (&'static [AtomicU64], Micros) {
-        let Some(requests) = rate.requests else { return (&[], 0) };
-        let slots = (requests as usize).clamp(1, SLOTS);
-        let window = micros(rate.window) * slots as u64 / u64::from(requests.max(1));
-        (&self.0[3..][..slots], window)
+    /// Any number, unless it is closed.
+    fn uncounted(self) -> Wanted<'r> {
+        Wanted { slots: 0, ..self }
     }
 }
 
 /// A slot that a request has.
 struct Held {
-    slot: &'static AtomicU64,
+    bucket: Bucket,
+    at: usize,
     before: u64,
     now: u64,
 }
 
 impl Held {
     /// As if it had not been taken.
-    fn undo(self) {
-        let _ = self.slot.compare_exchange(self.now, self.before, Ordering::AcqRel, Ordering::Relaxed);
-        std::mem::forget(self);
+    fn undo(mut self) {
+        self.bucket.swap(self.at, self.now, self.before);
+        // Nothing has this value.
+        self.now = 0;
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         // Whoever took it over after the lease keeps it.
-        let _ = self.slot.compare_exchange(self.now, used(now()), Ordering::AcqRel, Ordering::Relaxed);
+        if self.now != 0 {
+            self.bucket.swap(self.at, self.now, used(now()));
+        }
     }
 }
 
@@ -123,7 +122,7 @@ fn used(since: Micros) -> u64 {
 /// When a slot is free, at the earliest.
 fn free_at(word: u64, now: Micros, window: Micros) -> Micros {
     let (since, held) = (word >> 1, word & 1 == 1);
-    if since > now + micros(Duration::from_secs(1)) {
+    if since > now + AHEAD {
         // The clock was set back.
         return now;
     }
@@ -136,18 +135,48 @@ fn free_at(word: u64, now: Micros, window: Micros) -> Micros {
 
 /// A request's leave to be sent. It lasts until the answer is dropped.
 pub struct Turn<'l> {
-    _held: Vec<Held>,
-    /// The bucket that a refusal closes.
-    first: Option<Bucket>,
+    limiter: &'l Limiter,
+    held: Vec<Held>,
+    /// Whose standing it is, and how that was.
+    own: Option<(Key, Standing)>,
+    /// What the rates are counted in.
+    rates: Vec<(Rate, Key)>,
     _permit: Option<SemaphorePermit<'l>>,
 }
 
 impl Turn<'_> {
-    /// The API wants to be left alone for so long: by all that this rate holds for.
+    /// The API wants to be left alone for so long, an hour at most: by all whose credentials it knows, if it knows these.
     pub fn close(&self, time: Duration) {
-        if let Some(bucket) = self.first {
-            let until = now() + micros(time).min(FARTHEST);
-            bucket.closed_until().fetch_max(until, Ordering::AcqRel);
+        let key = match (self.own, self.rates.first()) {
+            (Some((own, Standing::Unknown | Standing::Refused)), _) => own,
+            (_, Some((_, key))) => *key,
+            _ => return,
+        };
+        let until = now() + micros(time).min(FARTHEST);
+        while self.limiter.find(key).raise(CLOSED, until).is_none() {}
+    }
+
+    /// The API knows the credentials: it has given a good answer.
+    pub fn vouch(&self) {
+        let Some((own, standing)) = self.own else { return };
+        self.limiter.stand(own, Standing::Good);
+        if standing == Standing::Refused {
+            // It was not counted with the others.
+            let rates = self.rates.iter().map(|(rate, key)| Wanted::new(rate, self.limiter.find(*key), false));
+            let _ = take(&rates.collect::<Vec<_>>(), now());
+        }
+    }
+
+    /// The API did not answer well: it takes no turn of those whom it knows. `surely`: it has said that it does not accept
+    /// the credentials, so that they are good no more either.
+    pub fn refuse(&mut self, surely: bool) {
+        let Some((own, standing)) = self.own else { return };
+        if !surely && self.limiter.standing(own) == Standing::Good {
+            return;
+        }
+        self.limiter.stand(own, Standing::Refused);
+        if standing != Standing::Refused {
+            self.held.drain(..).for_each(Held::undo);
         }
     }
 }
@@ -157,56 +186,114 @@ pub struct Limiter {
     concurrent: Semaphore,
     buckets: Buckets,
     /// What tells these credentials from others.
-    credentials: u64,
+    credentials: [u64; 2],
     /// No request waits longer.
     patience: Duration,
 }
 
 /// Why it is no request's turn.
-struct Wait<'r> {
-    rate: &'r Rate,
-    until: Micros,
-    closed: bool,
+enum NotYet<'r> {
+    Wait {
+        rate: &'r Rate,
+        until: Micros,
+        closed: bool,
+    },
+    /// A bucket is another's now.
+    Moved,
 }
 
 impl Limiter {
-    pub fn new(max_concurrency: u32, buckets: Buckets, credentials: u64, patience: Duration) -> Limiter {
+    pub fn new(max_concurrency: u32, buckets: Buckets, credentials: [u64; 2], patience: Duration) -> Limiter {
         let concurrent = (max_concurrency.max(1) as usize).min(Semaphore::MAX_PERMITS);
         Limiter { concurrent: Semaphore::new(concurrent), buckets, credentials, patience }
     }
 
-    /// Waits for a turn under these rates of the API at `host`. A poll stands back for all others.
+    /// Waits for a turn under these rates of the API at `origin`. A poll stands back for all others.
     ///
     /// Errors: 53400 if the wait is or becomes longer than the patience.
-    pub async fn turn(&self, host: &str, rates: &[Rate], polls: bool) -> Result<Turn<'_>> {
-        let buckets: Vec<_> = rates.iter().map(|rate| (rate, self.bucket(host, rate))).collect();
-        let first = buckets.first().map(|(_, bucket)| *bucket);
+    pub async fn turn(&self, origin: &str, rates: &[Rate], polls: bool) -> Result<Turn<'_>> {
+        let own = rates.first().map(|rate| self.buckets.key(("credentials", origin, &rate.of, self.credentials)));
+        let key = |rate: &Rate| {
+            let credentials = rate.per_credential.then_some(self.credentials);
+            self.buckets.key(("rate", origin, &rate.of, credentials))
+        };
+        let rates: Vec<_> = rates.iter().map(|rate| (rate.clone(), key(rate))).collect();
         let mut waited = Duration::ZERO;
         loop {
             // The semaphore is never closed, so there is always a permit. Who waits for a rate holds none: requests under
             // other rates pass.
             let permit = self.concurrent.acquire().await.ok();
             let time = now();
-            let stands_back = polls && waited < COURTESY;
-            let wait = match take(&buckets, time, stands_back) {
-                Ok(held) => return Ok(Turn { _held: held, first, _permit: permit }),
-                Err(wait) => wait,
+            let standing = own.map_or(Standing::Good, |own| self.standing(own));
+            let wanted = self.wanted(own, standing, &rates, polls, waited);
+            let (rate, until, closed) = match take(&wanted, time) {
+                Ok(held) => {
+                    drop(wanted);
+                    let own = own.map(|own| (own, standing));
+                    return Ok(Turn { limiter: self, held, own, rates, _permit: permit });
+                }
+                // A new key takes a place once, and this one finds another.
+                Err(NotYet::Moved) => continue,
+                Err(NotYet::Wait { rate, until, closed }) => (rate, until, closed),
             };
             drop(permit);
-            let left = Duration::from_micros(wait.until.saturating_sub(time).max(1_000));
+            let left = Duration::from_micros(until.saturating_sub(time).max(1_000));
             if waited + left > self.patience {
-                return Err(used_up(&wait, self.patience));
+                return Err(used_up(rate, until, closed, self.patience));
             }
-            let left = left + lag(wait.rate.window, waited);
+            let left = left + lag(rate.window, waited);
             tokio::time::sleep(left).await;
             waited += left;
         }
     }
 
-    fn bucket(&self, host: &str, rate: &Rate) -> Bucket {
-        let mut hasher = DefaultHasher::new();
-        (host, &rate.of, rate.per_credential.then_some(self.credentials)).hash(&mut hasher);
-        self.buckets.find(hasher.finish().max(1))
+    /// What is to be had before a request may be sent.
+    fn wanted<'r>(
+        &self,
+        own: Option<Key>,
+        standing: Standing,
+        rates: &'r [(Rate, Key)],
+        polls: bool,
+        waited: Duration,
+    ) -> Vec<Wanted<'r>> {
+        let stands_back = (polls || standing == Standing::Unknown) && waited < COURTESY;
+        let of_own = |(rate, _): &'r (Rate, Key)| {
+            let own = own?;
+            Some(Wanted::new(rate, self.find(own), false))
+        };
+        let own = rates.first().and_then(of_own);
+        let shared = rates.iter().map(|(rate, key)| Wanted::new(rate, self.find(*key), stands_back));
+        match standing {
+            Standing::Good => shared.collect(),
+            Standing::Unknown => own.map(Wanted::uncounted).into_iter().chain(shared).collect(),
+            Standing::Refused => own.map(Wanted::singly).into_iter().collect(),
+        }
+    }
+
+    fn find(&self, key: Key) -> Bucket {
+        self.buckets.find(key, now())
+    }
+
+    fn standing(&self, own: Key) -> Standing {
+        loop {
+            if let Some(word) = self.find(own).load(STANDING) {
+                return Standing::of(word);
+            }
+        }
+    }
+
+    /// Notes how the API takes the credentials, and that this is still so.
+    fn stand(&self, own: Key, standing: Standing) {
+        let time = now();
+        let word = time << 1 | u64::from(standing == Standing::Good);
+        loop {
+            let bucket = self.find(own);
+            let Some(before) = bucket.load(STANDING) else { continue };
+            let fresh = before >> 1 <= time && time < (before >> 1) + REST / 2;
+            if fresh && Standing::of(before) == standing || bucket.swap(STANDING, before, word) {
+                return;
+            }
+        }
     }
 }
 
@@ -217,89 +304,70 @@ fn lag(window: Duration, waited: Duration) -> Duration {
 }
 
 /// A slot of each bucket, or none of any.
-fn take<'r>(
-    buckets: &[(&'r Rate, Bucket)],
-    now: Micros,
-    stands_back: bool,
-) -> std::result::Result<Vec<Held>, Wait<'r>> {
-    let mut held = Vec::with_capacity(buckets.len());
-    for (rate, bucket) in buckets {
-        match take_one(rate, *bucket, now, stands_back) {
+fn take<'r>(wanted: &[Wanted<'r>], now: Micros) -> std::result::Result<Vec<Held>, NotYet<'r>> {
+    let mut held = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        match take_one(wanted, now) {
             Ok(slot) => held.extend(slot),
-            Err(wait) => {
+            Err(not_yet) => {
                 held.into_iter().for_each(Held::undo);
-                return Err(wait);
+                return Err(not_yet);
             }
         }
     }
     Ok(held)
 }
 
-fn take_one(
-    rate: &Rate,
-    bucket: Bucket,
-    now: Micros,
-    stands_back: bool,
-) -> std::result::Result<Option<Held>, Wait<'_>> {
-    let closed = bucket.closed_until().load(Ordering::Acquire);
+fn take_one<'r>(wanted: &Wanted<'r>, now: Micros) -> std::result::Result<Option<Held>, NotYet<'r>> {
+    let Wanted { rate, bucket, slots, window, stands_back, .. } = wanted;
+    let wait = |until: Micros, closed: bool| NotYet::Wait { rate, until, closed };
+    let load = |at: usize| bucket.load(at).ok_or(NotYet::Moved);
+    let closed = load(CLOSED)?;
     if closed > now && closed <= now + FARTHEST {
-        return Err(Wait { rate, until: closed, closed: true });
+        return Err(wait(closed, true));
     }
-    let (slots, window) = bucket.slots(rate);
-    if slots.is_empty() {
+    if *slots == 0 {
         return Ok(None);
     }
-    let polls_wait = bucket.polls_wait_until().load(Ordering::Acquire);
-    if stands_back && polls_wait > now && polls_wait <= now + FARTHEST {
-        return Err(Wait { rate, until: polls_wait, closed: false });
+    let polls_wait = load(POLLS)?;
+    if *stands_back && polls_wait > now && polls_wait <= now + FARTHEST {
+        return Err(wait(polls_wait, false));
     }
     // A poll leaves a slot to those who do not stand back.
-    let spare = usize::from(stands_back && slots.len() > 1);
+    let spare = usize::from(*stands_back && *slots > 1);
     loop {
-        let mut words: Vec<_> = slots
-            .iter()
-            .map(|slot| {
-                let word = slot.load(Ordering::Acquire);
-                (free_at(word, now, window), word, slot)
-            })
-            .collect();
+        let mut words = (SLOT..SLOT + slots)
+            .map(|at| load(at).map(|word| (free_at(word, now, *window), word, at)))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
         words.sort_unstable_by_key(|(free, ..)| *free);
         let (until, ..) = words[spare];
         if until > now {
             if !stands_back {
-                bucket.polls_wait_until().fetch_max(until + window / slots.len() as u64, Ordering::AcqRel);
+                bucket.raise(POLLS, until + window / *slots as u64).ok_or(NotYet::Moved)?;
             }
-            return Err(Wait { rate, until, closed: false });
+            return Err(wait(until, false));
         }
-        let (_, before, slot) = words[0];
+        let (_, before, at) = words[0];
         let taken = in_use(now);
-        if slot.compare_exchange(before, taken, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            return Ok(Some(Held { slot, before, now: taken }));
+        if bucket.swap(at, before, taken) {
+            return Ok(Some(Held { bucket: bucket.clone(), at, before, now: taken }));
         }
     }
 }
 
-fn used_up(wait: &Wait<'_>, patience: Duration) -> Error {
-    let of = &wait.rate.of;
-    let until = DateTime::<Utc>::from(SystemTime::UNIX_EPOCH + Duration::from_micros(wait.until));
+fn used_up(rate: &Rate, until: Micros, closed: bool, patience: Duration) -> Error {
+    let of = &rate.of;
+    let until = DateTime::<Utc>::from(SystemTime::UNIX_EPOCH + Duration::from_micros(until));
     let until = until.format("%Y-%m-%d %H:%M:%S UTC");
-    if wait.closed {
+    if closed {
         return Error::new(Kind::Quota, format!("the API takes no requests to {of} before {until}"))
             .hint("It was asked too often. Try again then.");
     }
-    let per = wait.rate.requests.unwrap_or_default();
+    let per = rate.requests.unwrap_or_default();
     let message = format!("no request to {of} could be sent within {} s", patience.as_secs());
     Error::new(Kind::Quota, message)
-        .detail(format!("{per} requests in {} s are allowed, and others take them all", wait.rate.window.as_secs_f64()))
+        .detail(format!("{per} requests in {} s are allowed, and others take them all", rate.window.as_secs_f64()))
         .hint("Try again when fewer ask at once.")
-}
-
-fn now() -> Micros {
-    micros(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
-}
-
-fn micros(time: Duration) -> Micros {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX >> 2).min(u64::MAX >> 2)
 }
 
 #[cfg(test)]
@@ -315,7 +383,23 @@ mod tests {
     }
 
     fn limiter(buckets: Buckets) -> Limiter {
-        Limiter::new(100, buckets, 7, Duration::from_secs(60))
+        Limiter::new(100, buckets, [7, 0], Duration::from_secs(60))
+    }
+
+    /// One whose credentials are known to be good: a request of the rate has told.
+    async fn limiter_of(rates: &[Rate], buckets: Buckets, credentials: u64) -> Limiter {
+        let limiter = Limiter::new(100, buckets, [credentials, 0], Duration::from_secs(60));
+        limiter.turn("host", rates, false).await.unwrap().vouch();
+        limiter
+    }
+
+    /// The same, told by nothing that was counted.
+    fn known(limiter: Limiter, rates: &[Rate]) -> Limiter {
+        for host in ["host", "another"] {
+            let own = limiter.buckets.key(("credentials", host, &rates[0].of, limiter.credentials));
+            limiter.stand(own, Standing::Good);
+        }
+        limiter
     }
 
     /// When so many requests are sent, each of which takes its time.
@@ -336,7 +420,7 @@ mod tests {
         let buckets = Buckets::private();
         let rates = [rate(5, 100)];
         let time = Duration::from_millis(3);
-        let (one, two) = (limiter(buckets), limiter(buckets));
+        let (one, two) = (known(limiter(buckets), &rates), limiter(buckets));
         let start = Instant::now();
         let (one, two) = tokio::join!(send(&one, &rates, 20, time), send(&two, &rates, 20, time));
         let mut sent: Vec<_> = one.chunks(2).chain(two.chunks(2)).map(|times| (times[0], times[1])).collect();
@@ -353,10 +437,10 @@ mod tests {
     #[tokio::test]
     async fn credentials_count_for_themselves_where_the_api_counts_so() {
         let buckets = Buckets::private();
-        let mine = limiter(buckets);
-        let yours = Limiter::new(100, buckets, 8, Duration::from_millis(50));
         for (per_credential, together) in [(true, false), (false, true)] {
             let rates = [Rate { of: format!("{per_credential}"), per_credential, ..rate(1, 10_000) }];
+            let mine = known(limiter(buckets), &rates);
+            let yours = known(Limiter::new(100, buckets, [8, 0], Duration::from_millis(50)), &rates);
             let _turn = mine.turn("host", &rates, false).await.unwrap();
             assert_eq!(yours.turn("host", &rates, false).await.is_err(), together);
             assert!(yours.turn("another", &rates, false).await.is_ok());
@@ -366,8 +450,8 @@ mod tests {
     #[tokio::test]
     async fn a_closed_rate_is_closed_for_all_and_beyond_the_patience_an_error_says_until_when() {
         let buckets = Buckets::private();
-        let (one, two) = (limiter(buckets), limiter(buckets));
         let rates = [rate(5, 1000)];
+        let (one, two) = (known(limiter(buckets), &rates), limiter(buckets));
         one.turn("host", &rates, false).await.unwrap().close(Duration::from_millis(80));
         let start = Instant::now();
         two.turn("host", &rates, false).await.unwrap();
@@ -378,6 +462,7 @@ mod tests {
         assert!(error.message().contains("base a before 20") && error.message().ends_with("UTC"), "{error}");
         // Closing is all there is to a rate without a number.
         let any = [Rate { of: "any".to_owned(), requests: None, ..rate(1, 1) }];
+        let one = known(one, &any);
         for _ in 0..100 {
             one.turn("host", &any, false).await.unwrap();
         }
@@ -388,8 +473,8 @@ mod tests {
     #[tokio::test]
     async fn polls_leave_a_slot_and_stand_back_while_others_wait() {
         let buckets = Buckets::private();
-        let (user, worker) = (limiter(buckets), Arc::new(limiter(buckets)));
         let rates = [rate(2, 200)];
+        let (user, worker) = (known(limiter(buckets), &rates), Arc::new(limiter(buckets)));
         let poll = worker.turn("host", &rates, true).await.unwrap();
         let start = Instant::now();
         drop(user.turn("host", &rates, false).await.unwrap());
@@ -410,9 +495,10 @@ mod tests {
     #[tokio::test]
     async fn a_second_rate_that_is_used_up_takes_nothing_of_the_first() {
         let buckets = Buckets::private();
-        let limiter = Limiter::new(100, buckets, 7, Duration::from_millis(20));
+        let limiter = Limiter::new(100, buckets, [7, 0], Duration::from_millis(20));
         let (first, second) = (rate(2, 10_000), Rate { of: "token".to_owned(), ..rate(1, 10_000) });
         let both = [first.clone(), second];
+        let limiter = known(limiter, &both);
         let _turn = limiter.turn("host", &both, false).await.unwrap();
         assert!(limiter.turn("host", &both, false).await.is_err());
         assert!(limiter.turn("host", &[first], false).await.is_ok());
@@ -429,22 +515,6 @@ mod tests {
     }
 
     #[test]
-    fn more_rates_than_the_memory_has_places_for_share_some() {
-        let buckets = Buckets::private();
-        let limiter = limiter(buckets);
-        let found: Vec<_> = (0..2 * BUCKETS)
-            .map(|n| {
-                let rate = Rate { of: n.to_string(), ..rate(1, 1) };
-                let bucket = limiter.bucket("host", &rate);
-                assert!(std::ptr::eq(bucket.0, limiter.bucket("host", &rate).0), "found again");
-                bucket.0.as_ptr() as usize
-            })
-            .collect();
-        let distinct: std::collections::HashSet<_> = found.iter().collect();
-        assert!(distinct.len() > BUCKETS * 9 / 10, "{}", distinct.len());
-    }
-
-    #[test]
     fn who_has_waited_longer_comes_sooner_to_a_slot_and_nobody_much_too_late() {
         for window in [0, 50, 1_000, 60_000].map(Duration::from_millis) {
             let lags: Vec<_> = (0..8).map(|waits| lag(window, waits * window.max(LAG))).collect();
@@ -455,7 +525,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_waits_for_a_rate_keeps_nobody_else_from_being_sent() {
-        let limiter = Limiter::new(1, Buckets::private(), 7, Duration::from_secs(60));
+        let limiter = Limiter::new(1, Buckets::private(), [7, 0], Duration::from_secs(60));
         let rates = [rate(1, 60_000)];
         drop(limiter.turn("host", &rates, false).await.unwrap());
         let waits = limiter.turn("host", &rates, false);
@@ -471,17 +541,90 @@ mod tests {
 
     #[test]
     fn no_rate_stays_closed_for_longer_than_an_hour_wherever_the_clock_is_set() {
-        let bucket = Buckets::private().find(1);
-        let (rate, now) = (rate(5, 1000), 1_000_000_000_000_000);
-        for (closed, free) in [(now + FARTHEST, false), (now + FARTHEST + 1, true), (u64::MAX, true)] {
-            bucket.closed_until().store(closed, Ordering::Release);
-            assert_eq!(take_one(&rate, bucket, now, false).is_ok(), free, "{closed}");
+        let (rate, now) = (rate(5, 1000), 1_700_000_000_000_000);
+        for (closed, free) in [(now + FARTHEST, false), (now + FARTHEST + 1, true), (now * 2, true)] {
+            let buckets = Buckets::private();
+            let key = buckets.key("x");
+            let wanted = Wanted::new(&rate, buckets.find(key, now), false);
+            wanted.bucket.raise(CLOSED, closed).unwrap();
+            assert_eq!(take_one(&wanted, now).is_ok(), free, "{closed}");
         }
+    }
+
+    /// As many turns as there are now, answered at once.
+    async fn answered(limiter: &Limiter, rates: &[Rate], how: impl Fn(&mut Turn<'_>)) -> usize {
+        let mut turns = 0;
+        while let Ok(mut turn) = limiter.turn("host", rates, false).await {
+            how(&mut turn);
+            turns += 1;
+            assert!(turns < 100, "there is no end to them");
+        }
+        turns
+    }
+
+    #[tokio::test]
+    async fn refused_credentials_take_no_turn_of_good_ones_and_close_nothing_for_them() {
+        let buckets = Buckets::private();
+        let good = limiter(buckets);
+        let rates = [rate(5, 60_000)];
+        for (surely, credentials) in [(true, 8), (false, 9)] {
+            // So long as a request of a rate for itself takes.
+            let bad = Limiter::new(100, buckets, [credentials, 0], Duration::from_millis(50));
+            let refused = answered(&bad, &rates, |turn| turn.refuse(surely)).await;
+            assert_eq!(refused, 2, "the first, and one in the pace of its own");
+            let closing = Limiter::new(100, buckets, [credentials + 10, 0], Duration::from_millis(50));
+            closing.turn("host", &rates, false).await.unwrap().close(Duration::from_secs(60));
+            assert!(closing.turn("host", &rates, false).await.is_err());
+        }
+        drop(limiter(buckets).turn("host", &rates, false).await.unwrap());
+        // Two are left by those who closed it, and one of a slot that was left before anything was known.
+        let quick = Limiter { patience: Duration::from_millis(50), ..good };
+        assert_eq!(answered(&quick, &rates, |turn| turn.vouch()).await, 2);
+    }
+
+    #[tokio::test]
+    async fn credentials_that_are_good_no_more_are_apart_until_they_are_again() {
+        let buckets = Buckets::private();
+        let limiter = Limiter { patience: Duration::from_millis(50), ..limiter(buckets) };
+        let rates = [rate(4, 60_000)];
+        let own = buckets.key(("credentials", "host", &rates[0].of, limiter.credentials));
+        let mut turn = limiter.turn("host", &rates, false).await.unwrap();
+        turn.vouch();
+        assert_eq!(limiter.standing(own), Standing::Good);
+        // Another kind of refusal says nothing of them.
+        turn.refuse(false);
+        assert_eq!(limiter.standing(own), Standing::Good);
+        drop(turn);
+        let mut turn = limiter.turn("host", &rates, false).await.unwrap();
+        turn.refuse(true);
+        assert_eq!(limiter.standing(own), Standing::Refused);
+        drop(turn);
+        let turn = limiter.turn("host", &rates, false).await.unwrap();
+        turn.vouch();
+        assert_eq!(limiter.standing(own), Standing::Good);
+        drop(turn);
+        // One was good, one was counted when it turned out to be; the refused one was not.
+        assert_eq!(answered(&limiter, &rates, |turn| turn.vouch()).await, 2);
+    }
+
+    #[tokio::test]
+    async fn credentials_of_which_nothing_is_known_leave_a_slot_to_good_ones() {
+        let buckets = Buckets::private();
+        let quick = |credentials| Limiter::new(100, buckets, [credentials, 0], Duration::from_millis(50));
+        let rates = [rate(3, 60_000)];
+        let good = limiter_of(&rates, buckets, 1).await;
+        let mut held = Vec::new();
+        for credentials in 10..20 {
+            let limiter: &'static Limiter = Box::leak(Box::new(quick(credentials)));
+            held.extend(limiter.turn("host", &rates, false).await);
+        }
+        assert_eq!(held.len(), 1);
+        assert!(good.turn("host", &rates, false).await.is_ok());
     }
 
     #[tokio::test]
     async fn no_more_than_max_concurrency_hold_a_turn() {
-        let limiter = Limiter::new(2, Buckets::private(), 7, Duration::from_secs(60));
+        let limiter = Limiter::new(2, Buckets::private(), [7, 0], Duration::from_secs(60));
         let (first, _second) = (limiter.turn("host", &[], false).await, limiter.turn("host", &[], false).await);
         let wait = Duration::from_millis(20);
         assert!(tokio::time::timeout(wait, limiter.turn("host", &[], false)).await.is_err());

@@ -11,17 +11,18 @@
 //!
 //! [`token`] gives it the access token of the session, `courier` sends it until it is answered for good,
 //! `retry` says how often and when, `address` which URL it has and whether that host may be asked,
-//! `limiter` when its turn comes, `client` puts it on the wire, `fault` words what went wrong there.
+//! `limiter` when its turn comes (`buckets` is what all processes know of that), `client` puts it on the wire, `fault` words what went wrong there.
 //! [`meter`] counts. `scrub` stands at the exit and lets no secret out, in whatever `spelling`.
 //!
 //! Everything waits on the I/O thread and can be dropped at any time.
 
 mod address;
+pub mod buckets;
 mod client;
 mod courier;
 mod fault;
 mod key;
-pub mod limiter;
+mod limiter;
 pub mod meter;
 mod retry;
 mod scrub;

@@ -5,9 +5,10 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use super::address::Addresses;
+use super::buckets::Buckets;
 use super::client::Client;
 use super::courier::{Courier, Denial};
-use super::limiter::{Buckets, Limiter};
+use super::limiter::Limiter;
 use super::meter::Account;
 use super::retry::Policy;
 use super::scrub::Scrubber;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::limiter::Buckets;
+use super::buckets::Buckets;
 use super::meter::Account;
 use super::retry::Policy;
 use super::session::{Session, Sink};

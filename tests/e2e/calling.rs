@@ -42,7 +42,8 @@ fn a_call_stays_below_base_url_however_its_path_is_spelled() {
         session.fails_with("42501", &call(path)).mentions("base_url").hints("appended");
     }
     for path in ["/\\..\\..\\x", "/x#y", "/.\t./x", "/.\n./x", "@evil.example/", ":1/"] {
-        session.fails_with("22P02", &format!("SELECT * FROM sequin.call('sf', 'GET', E'{}')", path.replace('\\', "\\\\")));
+        session
+            .fails_with("22P02", &format!("SELECT * FROM sequin.call('sf', 'GET', E'{}')", path.replace('\\', "\\\\")));
     }
     session.fails_with("42501", &call("//evil.example/x"));
     assert!(world.sandbox.requests().is_empty(), "{:?}", world.sandbox.requests());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::connector::machine::{Job, Machine, Step};
 use crate::connector::wire::{Host, Request, Response};
 use crate::error::{Error, Kind, Result};
-use crate::http::limiter::Buckets;
+use crate::http::buckets::Buckets;
 use crate::http::meter::Account;
 use crate::http::session::Session;
 use crate::http::testing::{Reply, Requests, Server, Setup, Toy, credentials, gets, ok, run, server_options};
