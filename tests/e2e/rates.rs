@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::{AIRTABLE_BASE, AIRTABLE_TOKEN};
 
-use crate::support::{Cluster, Config, Session, World};
+use crate::support::{Action, Cluster, Config, Fault, Session, World};
 
 /// A server that keeps Airtable's own rates, and the table `ops.empty`.
 fn limited(world: &World) -> Session {
@@ -132,7 +132,7 @@ fn a_wait_for_a_turn_is_cancelled_at_once() {
 fn the_file_that_all_sessions_share_has_no_holes() {
     let world = World::new(Config::new().records("Contact", 5));
     assert_eq!(world.connect().number("SELECT count(*) FROM salesforce.contact"), 5);
-    let file = std::fs::metadata(world.cluster().data().join("sequin_fdw/rates.1")).expect("it is there");
+    let file = std::fs::metadata(world.cluster().data().join("sequin_fdw/rates.2")).expect("it is there");
     assert!(file.blocks() * 512 >= file.len() && file.len() > 1 << 20, "{file:?}");
 }
 
@@ -155,4 +155,103 @@ fn the_server_s_option_is_kept_by_all_sessions_together() {
     }
     // Some thirty requests: ten at once, ten each second after.
     assert!(start.elapsed() >= Duration::from_millis(1900), "{:?}", start.elapsed());
+}
+
+/// Another role, with a server of its own at the same place, a token that the API does not know, and the table `own.contact`.
+fn stranger(world: &World, options: &str) -> Session {
+    let name = format!("{}_stranger", world.name);
+    let mut admin = world.as_superuser();
+    admin.run(&format!("CREATE ROLE \"{name}\" LOGIN PASSWORD 'stranger'"));
+    admin.run(&format!("GRANT USAGE ON FOREIGN DATA WRAPPER sequin_fdw TO \"{name}\""));
+    admin.run(&format!("GRANT CREATE ON DATABASE \"{}\" TO \"{name}\"", world.name));
+    let mut session = world.connect_as(&name, "stranger");
+    session.run(&world.server("own", options));
+    session.run("CREATE USER MAPPING FOR CURRENT_USER SERVER own OPTIONS (token 'nobody knows it')");
+    session.run(
+        "CREATE SCHEMA own; CREATE FOREIGN TABLE own.contact (id text OPTIONS (field 'Id', type 'id', key 'true'), \
+         last_name text OPTIONS (field 'LastName', type 'string', capabilities 'filter')) SERVER own OPTIONS (object 'Contact')",
+    );
+    session
+}
+
+#[test]
+fn refused_credentials_use_up_nothing_of_the_rate_of_good_ones() {
+    let world = World::new(Config::new().records("Contact", 5));
+    let mut session = world.connect();
+    session.run("ALTER SERVER sf OPTIONS (ADD requests_per_second '5')");
+    let read = "SELECT count(*) FROM salesforce.contact WHERE last_name <> 'x'";
+    session.run(read);
+    let mut ask = || {
+        let start = Instant::now();
+        for _ in 0..16 {
+            assert_eq!(session.number(read), 5);
+        }
+        start.elapsed()
+    };
+    let alone = ask();
+    let mut first = stranger(&world, ", requests_per_second '5'");
+    first.fails_with("28000", "SELECT id FROM own.contact");
+    let strangers: Vec<_> = [first]
+        .into_iter()
+        .chain([(); 3].map(|()| world.connect_as(&format!("{}_stranger", world.name), "stranger")))
+        .collect();
+    let (stop, stopped) =
+        (std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)), std::sync::atomic::Ordering::SeqCst);
+    let asking: Vec<_> = strangers
+        .into_iter()
+        .map(|mut stranger| {
+            let stop = std::sync::Arc::clone(&stop);
+            thread::spawn(move || {
+                let mut refused = 0;
+                while !stop.load(stopped) {
+                    stranger.fails_with("28000", "SELECT id FROM own.contact");
+                    refused += 1;
+                }
+                refused
+            })
+        })
+        .collect();
+    let beside = ask();
+    stop.store(true, stopped);
+    let refused: u32 = asking.into_iter().map(|asking| asking.join().expect("it asks")).sum();
+    assert!(refused > 5, "{refused}");
+    assert!(beside < alone + Duration::from_millis(800), "{beside:?}, {alone:?} alone");
+}
+
+#[test]
+fn what_the_api_answers_to_credentials_that_it_does_not_know_shuts_it_for_nobody_else() {
+    let world = World::new(Config::new().records("Contact", 5));
+    let mut session = world.connect();
+    session.run("SELECT 1 FROM salesforce.contact");
+    let mut stranger = stranger(&world, ", max_retries '0'");
+    let headers = vec![("Retry-After".to_owned(), "3600".to_owned())];
+    let shut = || Fault::new(Action::Status { code: 429, body: String::new(), headers: headers.clone() });
+    world.sandbox.fault(shut().soql("stranger"));
+    let asked = "SELECT id FROM own.contact WHERE last_name = 'stranger'";
+    stranger.fails_with("53400", asked).hints("3600 s");
+    stranger.fails_with("53400", asked).mentions("takes no requests to Salesforce before 20");
+    assert_eq!(session.number("SELECT count(*) FROM salesforce.contact"), 5);
+    assert_eq!(world.connect().number("SELECT count(*) FROM salesforce.contact"), 5);
+    // What those are told whom it knows, holds for all of them.
+    world.sandbox.fault(shut().soql("known"));
+    session.fails_with("53400", "SELECT id FROM salesforce.contact WHERE last_name = 'known'");
+    world.connect().fails_with("53400", "SELECT id FROM salesforce.contact").mentions("takes no requests");
+}
+
+#[test]
+fn a_restart_of_the_server_forgets_what_was_closed() {
+    let cluster = Cluster::private(&[]);
+    let world = World::within(cluster.clone(), Config::new().records("Contact", 5));
+    let mut session = world.connect();
+    session.run("SELECT 1 FROM salesforce.contact");
+    let headers = vec![("Retry-After".to_owned(), "3600".to_owned())];
+    world.sandbox.fault(Fault::new(Action::Status { code: 429, body: String::new(), headers }).path("/query").times(1));
+    session.fails_with("53400", "SELECT id FROM salesforce.contact");
+    world.connect().fails_with("53400", "SELECT id FROM salesforce.contact").mentions("takes no requests");
+    drop(session);
+    assert!(cluster.control(&cluster.data(), &["-m", "fast", "-w", "stop"]));
+    cluster.start(&cluster.data(), cluster.port);
+    assert_eq!(world.connect().number("SELECT count(*) FROM salesforce.contact"), 5);
+    let file = cluster.data().join("sequin_fdw/rates.2");
+    assert!(file.is_file() && !file.with_file_name("rates.1").exists());
 }
