@@ -10,12 +10,12 @@
 //! to two keys. Places change hands under a lock on the file, which the system lets go when a process dies; that
 //! way no key has two of them.
 //!
-//! **A full table is no trouble for those in it.** Each key has [`PROBES`] places to be at. If they are all in use, it gets a
+//! **A full table is no trouble for those in it.** Each key has [`PROBES`] places to be at. While they are all in use, it has a
 //! bucket that only its own process sees, with the same rules. So whoever fills the table, by whatever number of keys,
 //! costs those who come later the knowledge of other processes, and nobody anything else.
 //!
-//! Limits: 4,096 buckets in 2 MB; a bucket is at rest 60 s after its last request ended, and when it is neither closed
-//! (an hour at most) nor waited for.
+//! Limits: 4,096 buckets in 2 MB; a bucket is at rest 60 s after it was taken and after its last request ended, if it is
+//! neither closed (an hour at most) nor waited for.
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
@@ -45,8 +45,10 @@ pub const CLOSED: usize = 3;
 pub const POLLS: usize = 4;
 /// What is known of its credentials: since when, doubled, and one more if they are good.
 pub const STANDING: usize = 5;
+/// Since when it is its key's, doubled: it stays so for a while, or two keys could chase each other from one place.
+const CLAIMED: usize = 6;
 /// The first of the slots.
-pub const SLOT: usize = 6;
+pub const SLOT: usize = 7;
 pub const SLOTS: usize = BUCKET - SLOT;
 
 /// How many places a key may be at.
@@ -93,7 +95,8 @@ impl Buckets {
     pub fn open(words: &'static [AtomicU64], file: File, started: u64) -> io::Result<Buckets> {
         let table = Table { words, file: Some(file), private: Mutex::default(), rest: REST };
         {
-            let _locked = table.lock().ok_or_else(|| io::Error::from(io::ErrorKind::ResourceBusy))?;
+            const TRIES: u32 = 25_000;
+            let _locked = table.lock(TRIES).ok_or_else(|| io::Error::from(io::ErrorKind::ResourceBusy))?;
             // Nobody uses them before having come by here.
             if words[STARTED].load(Ordering::Acquire) != started {
                 words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
@@ -133,16 +136,13 @@ impl Buckets {
     pub fn find(self, key: Key, now: Micros) -> Bucket {
         let table = self.0;
         let mut private = table.private.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(words) = private.get(&key)
-            && table.in_force(words, now)
-        {
-            return Bucket { words: Words::Private(Arc::clone(words)), tag: 0 };
-        }
         if let Some(bucket) = table.scan(key).or_else(|| table.claim(key, now)) {
-            private.remove(&key);
+            if let Some(words) = private.remove(&key) {
+                bucket.learn(&words, now, table.rest);
+            }
             return bucket;
         }
-        private.retain(|_, words| table.in_force(words, now));
+        private.retain(|of, words| *of == key || table.in_force(words, now));
         let words = private.entry(key).or_insert_with(|| words(BUCKET).into());
         Bucket { words: Words::Private(Arc::clone(words)), tag: 0 }
     }
@@ -178,7 +178,8 @@ impl Table {
 
     /// A place for a key that has none; `None` if they are all in use, or nobody may take one now.
     fn claim(&self, key: Key, now: Micros) -> Option<Bucket> {
-        let _locked = self.lock()?;
+        const TRIES: u32 = 2_000;
+        let _locked = self.lock(TRIES)?;
         self.scan(key).or_else(|| self.places(key).find_map(|words| self.take_over(words, key, now)))
     }
 
@@ -215,6 +216,7 @@ impl Table {
         for (at, part) in key.0.into_iter().enumerate() {
             words[KEY + at].store(part, Ordering::Release);
         }
+        words[CLAIMED].store(tag(next) << VALUE_BITS | now << 1, Ordering::Release);
         words[STATE].store(next, Ordering::Release);
         Some(Bucket { words: Words::Shared(words), tag: tag(next) })
     }
@@ -225,11 +227,10 @@ impl Table {
     }
 
     /// Whoever holds the lock needs it for microseconds. One who does not let go of it is not waited for.
-    fn lock(&self) -> Option<Locked<'_>> {
-        const TRIES: u32 = 50;
+    fn lock(&self, tries: u32) -> Option<Locked<'_>> {
         const PAUSE: Duration = Duration::from_micros(200);
         let Some(file) = &self.file else { return Some(Locked(None)) };
-        for _ in 0..TRIES {
+        for _ in 0..tries {
             match file.try_lock() {
                 Ok(()) => return Some(Locked(Some(file))),
                 Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
@@ -260,7 +261,7 @@ fn in_force(at: usize, value: u64, now: Micros, rest: Micros) -> bool {
     let for_time = |since: Micros, time: Micros| value != 0 && since + time > now && since <= now + AHEAD;
     match at {
         CLOSED | POLLS => value > now && value <= now + FARTHEST,
-        STANDING => for_time(value >> 1, rest),
+        STANDING | CLAIMED => for_time(value >> 1, rest),
         _ if value & 1 == 1 => for_time(value >> 1, LEASE),
         _ => for_time(value >> 1, rest),
     }
@@ -280,6 +281,21 @@ enum Words {
 }
 
 impl Bucket {
+    /// Takes over what is in force in a bucket that this process had for itself.
+    fn learn(&self, private: &[AtomicU64], now: Micros, rest: Micros) {
+        let value = |at: usize| Some(private[at].load(Ordering::Acquire)).filter(|it| in_force(at, *it, now, rest));
+        for at in [CLOSED, POLLS] {
+            value(at).map(|until| self.raise(at, until));
+        }
+        value(STANDING).map(|standing| self.swap(STANDING, 0, standing));
+        let mut free = (SLOT..BUCKET).filter(|at| self.load(*at).is_some_and(|it| !in_force(*at, it, now, rest)));
+        for slot in (SLOT..BUCKET).filter_map(value) {
+            // Its request leaves the private slot, so here it is taken for answered now.
+            let used = if slot & 1 == 1 { now << 1 } else { slot };
+            free.next().and_then(|at| Some(self.swap(at, self.load(at)?, used)));
+        }
+    }
+
     fn word(&self, at: usize) -> &AtomicU64 {
         match &self.words {
             Words::Shared(words) => &words[at],
@@ -359,22 +375,43 @@ mod tests {
             // The first has no part in it any more.
             assert_eq!(first.load(word), None);
             assert!(!first.swap(word, 0, 2) && first.raise(word, 1 << 40).is_none());
-            assert!((CLOSED..BUCKET).all(|word| second.load(word) == Some(0)));
+            assert!((CLOSED..BUCKET).all(|word| second.load(word) == Some(0) || word == CLAIMED));
             assert!(is_private(&buckets.find(one, later)) || at(&buckets.find(one, later)) == at(&first));
         }
     }
 
     #[test]
-    fn a_private_bucket_is_kept_while_it_says_something_and_then_a_shared_one_is_had() {
+    fn what_a_process_knew_for_itself_goes_along_when_there_is_a_place_for_it() {
         let buckets = Buckets::small(1, REST, None);
         let [one, two] = ["one", "two"].map(|name| buckets.key(name));
         assert!(buckets.find(one, NOW).swap(SLOT, 0, NOW << 1));
         let private = buckets.find(two, NOW);
-        assert!(private.swap(CLOSED, 0, NOW + 2 * REST));
-        assert!(is_private(&buckets.find(two, NOW + REST)), "closed");
-        assert_eq!(buckets.find(two, NOW + REST).load(CLOSED), Some(NOW + 2 * REST));
-        assert!(!is_private(&buckets.find(two, NOW + 2 * REST)));
-        assert!(buckets.0.private.lock().unwrap().is_empty());
+        let late = NOW + REST - 5;
+        for (at, value) in [
+            (CLOSED, NOW + 2 * REST),
+            (POLLS, NOW + 1),
+            (STANDING, late << 1 | 1),
+            (SLOT, late << 1 | 1),
+            (SLOT + 2, late << 1),
+            (SLOT + 3, NOW << 1),
+        ] {
+            assert!(private.swap(at, 0, value));
+        }
+        assert_eq!(at(&buckets.find(two, NOW + 1)), at(&private), "the same as before");
+        let now = NOW + REST;
+        let shared = buckets.find(two, now);
+        assert!(!is_private(&shared) && buckets.0.private.lock().unwrap().is_empty());
+        let known = [CLOSED, POLLS, STANDING, SLOT, SLOT + 1, SLOT + 2].map(|at| shared.load(at).unwrap());
+        assert_eq!(known, [NOW + 2 * REST, 0, late << 1 | 1, now << 1, late << 1, 0]);
+    }
+
+    #[test]
+    fn a_key_that_has_found_its_place_keeps_it_for_a_while_even_if_it_says_nothing() {
+        let buckets = Buckets::small(1, REST, None);
+        let [one, two] = ["one", "two"].map(|name| buckets.key(name));
+        let first = buckets.find(one, NOW);
+        assert!(is_private(&buckets.find(two, NOW + REST - 1)) && first.load(CLOSED) == Some(0));
+        assert!(!is_private(&buckets.find(two, NOW + REST)));
     }
 
     #[test]

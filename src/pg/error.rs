@@ -318,6 +318,7 @@ unsafe extern "C-unwind" fn add_detail(arg: *mut c_void) {
         return;
     }
     if let Some(text) = detail() {
+        let text = shown(text, true);
         const AS_IS: &CStr = c"%s";
         // SAFETY: a printf format of one string, and that string, both NUL-terminated.
         unsafe { pg_sys::errdetail_internal(AS_IS.as_ptr(), c_utf8(&message(&text))) };
