@@ -60,7 +60,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some((until.to_utc() - from).to_std().unwrap_or_default().min(LONGEST_WAIT))
 }
 
-/// A number of seconds, as APIs write it, rounded down to what a duration can hold; `None` if it is none or below zero.
+/// A number of seconds, as APIs write it, rounded down to what a duration can hold; `None` if it is not a number or is below zero.
 pub fn seconds(text: &str) -> Option<Duration> {
     let number = text.trim().parse::<f64>().ok().filter(|seconds| *seconds >= 0.0)?;
     Some(Duration::try_from_secs_f64(number).unwrap_or(Duration::MAX))

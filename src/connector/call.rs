@@ -21,7 +21,7 @@ const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::P
 
 /// Sends one request to the API's own host, once.
 ///
-/// Errors: 22P02 for a method or path that is none, 42501 for a path that leads to another host. Whether it stays
+/// Errors: 22P02 for a malformed method or path, 42501 for a path that leads to another host. Whether it stays
 /// below `base_url` is checked when it is sent.
 pub fn call(method: &str, path: &str, body: Option<String>) -> Result<(Request, Job<Vec<Answer>>)> {
     let method = METHODS.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(method)).ok_or_else(|| {

@@ -5,14 +5,13 @@
 //! lock, by processes that may stop or die at any point.
 //!
 //! **A bucket at rest is given back.** When nothing in it is in force any more, another key may take its place. Each word
-//! carries a tag that is changed with the key: whoever still works with the bucket of before finds another tag, in one and
-//! the same atomic step in which it would have written, and looks for its bucket again. So a word never means something
-//! to two keys. Places change hands under a lock on the file, which the system lets go when a process dies; that
-//! way no key has two of them.
+//! carries a tag that changes with the key. A process that still works with the earlier key's bucket finds another tag, in
+//! the same atomic step that would have written, and looks for its bucket again. So a word never belongs to two keys.
+//! Places change hands under a lock on the file, which the kernel releases when a process dies, so no key has two places.
 //!
-//! **A full table is no trouble for those in it.** Each key has [`PROBES`] places to be at. While they are all in use, it has a
-//! bucket that only its own process sees, with the same rules. So whoever fills the table, by whatever number of keys,
-//! costs those who come later the knowledge of other processes, and nobody anything else.
+//! **A full table does not disturb the keys in it.** Each key has [`PROBES`] possible places. While all of them are in use, it
+//! has a bucket that only its own process sees, with the same rules. So a role that fills the table with its keys takes from
+//! later keys the knowledge of other processes, and nothing else from anybody.
 //!
 //! Limits: 4,096 buckets in 2 MB; a bucket is at rest 60 s after it was taken and after its last request ended, if it is
 //! neither closed (an hour at most) nor waited for.
@@ -226,7 +225,7 @@ impl Table {
         later.any(|(at, word)| in_force(at, word.load(Ordering::Acquire) & VALUE, now, self.rest))
     }
 
-    /// Whoever holds the lock needs it for microseconds. One who does not let go of it is not waited for.
+    /// A process holds the lock for microseconds. We do not wait for one that is stuck with it.
     fn lock(&self, tries: u32) -> Option<Locked<'_>> {
         const PAUSE: Duration = Duration::from_micros(200);
         let Some(file) = &self.file else { return Some(Locked(None)) };
@@ -415,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_makes_a_hundred_thousand_keys_moves_nobody_who_is_there_and_holds_little() {
+    fn a_hundred_thousand_new_keys_move_no_key_that_is_there_and_hold_little_memory() {
         let buckets = Buckets::private();
         let mine = buckets.key("mine");
         let bucket = buckets.find(mine, NOW);

@@ -108,7 +108,7 @@ impl Courier {
         }
         let verdict = self.connector.classify(&response);
         match &verdict {
-            // What a user words may be answered whoever asks.
+            // A user may ask for what needs no credentials.
             Verdict::Good if !request.by_user => turn.vouch(),
             Verdict::Renew(_) => turn.refuse(true),
             Verdict::Fail(_) => turn.refuse(response.status == StatusCode::UNAUTHORIZED),

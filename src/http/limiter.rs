@@ -5,12 +5,12 @@
 //! when it is answered; a second later the slot is free. So no six requests reach the API within a second, however long
 //! each is on its way. Nothing is locked: a slot is one word. [`super::buckets`] has the memory.
 //!
-//! **What anybody may cause is kept apart.** Rates are of an origin: scheme, host and port. Whoever asks there with
-//! credentials that the API does not know must not take the turns of those whom it knows, nor shut the API for them by an
-//! answer that it gets. Therefore the API's answers decide the standing of credentials, for each rate and for all
-//! processes: *good* from a good answer on, *refused* from another one on. Good ones count in the rate's bucket. Refused ones
-//! count in a bucket of their own, one request at a time. Those of which nothing is known yet count in the rate's, but stand
-//! back as polls do, and close only their own.
+//! **Credentials that the API does not accept are kept apart.** A rate belongs to an origin: scheme, host and port. Requests
+//! with unknown credentials must not take turns from requests with good ones, and an answer to them must not close the rate
+//! for the good ones. So the API's answers decide the standing of credentials, for each rate and for all processes: *good*
+//! after a good answer, *refused* after any other final one. Good credentials count in the rate's bucket. Refused ones count
+//! in a bucket of their own, one request at a time. Unknown ones count in the rate's bucket, but stand back as polls do,
+//! and close only their own.
 
 use std::time::{Duration, SystemTime};
 
