@@ -15,11 +15,12 @@ use super::role::ActingAs;
 use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg, texts_arg, trigger_depth};
 use super::subtransaction::{Failed, attempt};
 use super::supply::{self, Supply};
-use super::synced::{Lock, Synced, as_keeper, title};
+use super::synced::{Lock, Synced, as_keeper};
 use crate::error::{Error, Kind, Result};
 use crate::query::delta::Delta;
 use crate::query::page::{Page, Record, Weigh};
 use crate::sync::seen::Seen;
+use crate::sync::wording::NOTE_DELETED;
 
 /// So many records of a piece at most may be refused by the table, besides those that were before, while others are kept.
 const MOST_REFUSED: usize = 100;
@@ -503,15 +504,15 @@ pub fn note_deleted(synced: &Synced, keys: &[&str], oldest: i64) -> Result<()> {
     let forget = "DELETE FROM sequin.sync_deleted WHERE target = $1 AND at NOT BETWEEN $2 AND clock_timestamp()";
     spi.run_kept(forget, &[target, moment_arg(oldest)])?;
     if !keys.is_empty() {
-        let sql = "INSERT INTO sequin.sync_deleted SELECT $1, key, clock_timestamp() FROM unnest($2) AS key";
-        spi.run_kept(sql, &[target, texts_arg(keys.iter().copied())])?;
+        spi.run_kept(NOTE_DELETED, &[target, texts_arg(keys.iter().copied())])?;
     }
     Ok(())
 }
 
-/// Tells whoever listens that rows of a table have changed.
+/// Tells whoever listens that rows of a table have changed. Any role may listen: so the table is told by its OID, which means
+/// something only to those who may look it up in this database.
 pub fn notify(synced: &Synced, changed: u64) -> Result<()> {
-    let payload = serde_json::json!({ "target": title(synced.target), "changed": changed }).to_string();
+    let payload = serde_json::json!({ "target": synced.target.to_u32(), "changed": changed }).to_string();
     let spi = Spi::connect()?;
     spi.run_kept("SELECT pg_catalog.pg_notify('sequin_sync', $1)", &[text_arg(Some(&payload))])?;
     Ok(())

@@ -1,4 +1,5 @@
-//! SQL of our own, run by Postgres's server programming interface.
+//! SQL of our own, run by Postgres's server programming interface. Whatever the session's search path is, each statement runs
+//! with [one of ours](OurPath): no function, operator or type that somebody planted stands for one of Postgres's.
 //! <https://www.postgresql.org/docs/current/spi.html>
 
 use std::cell::RefCell;
@@ -8,6 +9,7 @@ use std::ffi::{c_char, c_int};
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::memory::{c_text, text, text_datum};
+use super::role::OurPath;
 use crate::error::{Error, Kind, Result};
 
 /// So many rows are in memory at once of those that are read portion by portion.
@@ -75,6 +77,7 @@ impl Spi {
 
     /// Runs one statement, and keeps its plan for the rest of the session. For those of which there are few.
     pub fn run_kept(&self, sql: &str, args: &[Arg]) -> Result<Rows> {
+        let _path = OurPath::set();
         let plan = match PLANS.with_borrow(|plans| plans.get(sql).copied()) {
             Some(plan) => plan,
             None => {
@@ -97,6 +100,7 @@ impl Spi {
 
     /// Runs one statement.
     pub fn run(&self, sql: &str, args: &[Arg]) -> Result<Rows> {
+        let _path = OurPath::set();
         let mut types: Vec<Oid> = args.iter().map(|(ty, _)| *ty).collect();
         let (mut values, nulls) = values(args);
         let (count, sql) = (args.len() as c_int, c_text(sql));
@@ -109,6 +113,7 @@ impl Spi {
 
     /// Runs a query, and hands out what it returns portion by portion, so that they are never in memory all at once.
     pub fn each(&self, sql: &str, args: &[Arg], mut with: impl FnMut(&Rows)) -> Result<()> {
+        let _path = OurPath::set();
         let mut types: Vec<Oid> = args.iter().map(|(ty, _)| *ty).collect();
         let (mut values, nulls) = values(args);
         let (count, sql) = (args.len() as c_int, c_text(sql));

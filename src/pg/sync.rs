@@ -74,16 +74,14 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
             existing
         }
         None => {
-            let like = qualified(&table.schema, &table.name);
-            spi.run(&create_table(&quoted, &like, &synced::key(&table)?.name), &[])?;
-            synced::find(&quoted).1.ok_or_else(|| Error::new(Kind::Internal, "the new table is not to be found"))?
+            let (name, like) = (synced::name_of_new(target), qualified(&table.schema, &table.name));
+            spi.run(&create_table(&name, &like, &synced::key(&table)?.name), &[])?;
+            synced::find(&name).1.ok_or_else(|| Error::new(Kind::Internal, "the new table is not to be found"))?
         }
     };
     synced::must_fit(target)?;
     let names = names(&table, target)?;
-    for trigger in names.triggers() {
-        spi.run(&trigger, &[])?;
-    }
+    add_triggers(&spi, target, &names)?;
     let owner = synced::owner_of(target);
     let remote = Remote::open(table.server, owner)?;
     let located = |error| table.locate(error);
@@ -235,15 +233,35 @@ fn adopt(spi: &Spi, source: &Table, target: Oid) -> Result<()> {
     Ok(())
 }
 
+/// Puts our triggers on a table that the current user owns. Nobody but the keeper of our own tables may make them.
+fn add_triggers(spi: &Spi, target: Oid, names: &Names) -> Result<()> {
+    let triggers = names.triggers();
+    {
+        let _keeper = as_keeper()?;
+        for trigger in &triggers {
+            spi.run(trigger, &[])?;
+        }
+    }
+    if triggers_of(spi, target)?.len() == triggers.len() {
+        return Ok(());
+    }
+    // The table is locked, but not its schema, whose owner may have put another one in its place.
+    let message = format!("the table {} has got another name meanwhile", names.target);
+    Err(Error::new(Kind::Conflict, message).hint("Try again."))
+}
+
+/// The names of our triggers of a table.
+fn triggers_of(spi: &Spi, target: Oid) -> Result<Vec<String>> {
+    let _keeper = as_keeper()?;
+    let of = "SELECT tgname FROM pg_catalog.pg_trigger \
+         WHERE tgrelid = $1 AND tgfoid = 'sequin.write_through'::pg_catalog.regproc";
+    let found = spi.run(of, &[oid_arg(target)])?;
+    Ok((0..found.len()).filter_map(|row| found.text(row, 1)).collect())
+}
+
 /// Drops our triggers of a table. How many there were is the result.
 fn drop_triggers(spi: &Spi, target: Oid) -> Result<usize> {
-    let names: Vec<String> = {
-        let _keeper = as_keeper()?;
-        let of = "SELECT tgname FROM pg_catalog.pg_trigger \
-             WHERE tgrelid = $1 AND tgfoid = 'sequin.write_through'::pg_catalog.regproc";
-        let found = spi.run(of, &[oid_arg(target)])?;
-        (0..found.len()).filter_map(|row| found.text(row, 1)).collect()
-    };
+    let names = triggers_of(spi, target)?;
     let (schema, name) = catalog::relation_name(target);
     for trigger in &names {
         spi.run(&format!("DROP TRIGGER {} ON {}", quote(trigger), qualified(&schema, &name)), &[])?;

@@ -616,3 +616,15 @@ pub fn find(name: &str) -> (String, Option<Oid>) {
         (quoted, (found != pg_sys::InvalidOid).then_some(found))
     }
 }
+
+/// Where the search path of the session puts a new relation of this name: its name with its schema, quoted. Errors: Postgres's
+/// own for what is no name, and where there is no such schema.
+pub fn name_of_new(name: &str) -> String {
+    let name = super::memory::text_datum(name);
+    // SAFETY: a text, a list of names made of it, the name of a relation made of that, and a schema that exists.
+    unsafe {
+        let relation = pg_sys::makeRangeVarFromNameList(pg_sys::textToQualifiedNameList(name.cast_mut_ptr()));
+        let schema = pg_sys::RangeVarGetCreationNamespace(relation);
+        qualified(&text(pg_sys::get_namespace_name(schema)), &text((*relation).relname))
+    }
+}

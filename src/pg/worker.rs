@@ -13,13 +13,14 @@ use pgrx::pg_guard;
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::background::{Failure, database_name, described, serve_signals, set, take_signals, transaction};
+use super::error::or_raise;
 use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, PIECE_ROWS, Progress, Task};
 use super::schema_watch::SchemaWatch;
 use super::spi::Spi;
 use super::synced::{self, Lock, SWEEP_EVERY, State, Synced, as_keeper, now};
 use super::time_limit::{Work, within};
-use super::{registry, session, version, wait};
-use crate::error::Result;
+use super::{catalog, registry, session, version, wait};
+use crate::error::{Error, Kind, Result};
 use crate::sync::pace::{back_off, next_portion};
 
 /// How often the list of synced tables is read anew; whoever changes it says so besides.
@@ -782,12 +783,34 @@ fn smaller(records: usize) -> usize {
 /// Called by Postgres.
 #[unsafe(no_mangle)]
 #[pg_guard]
-pub unsafe extern "C-unwind" fn sequin_wake_worker(_call: pg_sys::FunctionCallInfo) -> Datum {
+pub unsafe extern "C-unwind" fn sequin_wake_worker(call: pg_sys::FunctionCallInfo) -> Datum {
+    // SAFETY: a live call.
+    or_raise(unsafe { must_be_of_sync(call) });
     // SAFETY: a global that is set when the backend connects.
     let database = unsafe { pg_sys::MyDatabaseId };
     pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, move || registry::wake(database));
     pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Prepare, move || registry::expect_commit(database));
     Datum::from(0)
+}
+
+/// Refuses to be the trigger of another table, for which workers would be started in vain.
+///
+/// # Safety
+/// The call must be live.
+unsafe fn must_be_of_sync(call: pg_sys::FunctionCallInfo) -> Result<()> {
+    let message = "sequin.wake_worker() is a trigger of sequin.sync alone";
+    // SAFETY: by the contract above; a trigger's call has the trigger's data for its context.
+    let data = unsafe { (*call).context.cast::<pg_sys::TriggerData>().as_ref() };
+    let Some(data) = data.filter(|data| data.type_ == pg_sys::NodeTag::T_TriggerData) else {
+        return Err(Error::new(Kind::NotSupported, message));
+    };
+    // SAFETY: the relation of a trigger that runs.
+    let table = unsafe { (*data.tg_relation).rd_id };
+    if synced::state_table() == Some(table) {
+        return Ok(());
+    }
+    let (schema, name) = catalog::relation_name(table);
+    Err(Error::new(Kind::NotSupported, message).table(&schema, &name))
 }
 
 #[unsafe(no_mangle)]

@@ -16,17 +16,18 @@ use pgrx::pg_sys::{self, Datum};
 use pgrx::{PgRelation, PgTryBuilder, pg_guard};
 
 use super::catalog;
+use super::datum::Decoder;
 use super::error::{name_anew, or_raise};
 use super::memory::{self, within};
 use super::merge::{Ours, is_ours};
 use super::progress::Progress;
 use super::role::ActingAs;
 use super::rules::{self, Candidate};
-use super::spi::{Arg, Spi, oid_arg, trigger_depth};
+use super::spi::{Arg, Spi, oid_arg, texts_arg, trigger_depth};
 use super::statements;
 use super::synced::{Lock, Synced, as_keeper, now};
 use crate::error::{Error, Kind, Result};
-use crate::sync::wording::{NAMED, STAND_IN, SYNCED_AT};
+use crate::sync::wording::{NAMED, NOTE_DELETED, STAND_IN, SYNCED_AT};
 
 #[unsafe(no_mangle)]
 pub extern "C" fn pg_finfo_sequin_write_through() -> &'static pg_sys::Pg_finfo_record {
@@ -309,15 +310,29 @@ impl Trigger<'_> {
     }
 
     fn delete(&self, synced: &Synced) -> Result<()> {
-        let owner = ActingAs::definer(synced.owner);
+        let _owner = ActingAs::definer(synced.owner);
         let spi = Spi::connect()?;
         // SAFETY: the trigger that is running.
         unsafe { spi.register_trigger(self.data)? };
         spi.run(&synced.names.send_delete(), &[])?;
-        drop(owner);
-        let _keeper = as_keeper()?;
-        spi.run(&synced.names.note_deleted(), &[oid_arg(synced.target)])?;
-        Ok(())
+        // Read as the owner, and made a text here: a cast of the key's type may be code of the owner's, which the keeper of
+        // our tables must not run.
+        let mut key = Decoder::new(synced.places[0].1);
+        let mut noted = Ok(());
+        spi.each(&synced.names.deleted(), &[], |rows| {
+            // SAFETY: of the type of the key's column.
+            let text = |cell| unsafe { key.decode(cell, false) }.to_input();
+            let keys: Vec<String> = (0..rows.len()).filter_map(|row| rows.datum(row, 1)).map(text).collect();
+            let note = || {
+                let _keeper = as_keeper()?;
+                let args = [oid_arg(synced.target), texts_arg(keys.iter().map(String::as_str))];
+                spi.run(NOTE_DELETED, &args).map(drop)
+            };
+            if noted.is_ok() {
+                noted = note();
+            }
+        })?;
+        noted
     }
 }
 

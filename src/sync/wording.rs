@@ -22,6 +22,10 @@ pub const STAND_IN: &str = "~sequin";
 const BEFORE: &str = "sequin_before";
 const AFTER: &str = "sequin_after";
 
+/// Remembers that records of the table `$1` are deleted: those with the keys `$2`.
+pub const NOTE_DELETED: &str =
+    "INSERT INTO sequin.sync_deleted SELECT $1, key, clock_timestamp() FROM unnest($2) AS key";
+
 /// A synced table and the foreign table that it follows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Names {
@@ -87,14 +91,14 @@ impl Names {
             trigger(
                 "zzz_sequin_insert",
                 &format!(
-                    "BEFORE INSERT ON {target} FOR EACH ROW WHEN (NOT sequin.merging({}::regclass))",
+                    "BEFORE INSERT ON {target} FOR EACH ROW WHEN (NOT sequin.merging({}::pg_catalog.regclass))",
                     literal(target)
                 ),
             ),
             trigger(
                 "sequin_insert",
                 &format!(
-                    "AFTER INSERT ON {target} FOR EACH ROW WHEN (pg_catalog.starts_with(NEW.{}::text, '{STAND_IN}'))",
+                    "AFTER INSERT ON {target} FOR EACH ROW WHEN (pg_catalog.starts_with(NEW.{}::pg_catalog.text, '{STAND_IN}'))",
                     quote(&self.key)
                 ),
             ),
@@ -277,10 +281,9 @@ impl Names {
         format!("DELETE FROM {source} WHERE {key} = ANY (ARRAY(SELECT {key} FROM {BEFORE}))")
     }
 
-    /// Remembers that a DELETE deleted these records of table `$1`.
-    pub fn note_deleted(&self) -> String {
-        let key = quote(&self.key);
-        format!("INSERT INTO sequin.sync_deleted SELECT $1, {key}, clock_timestamp() FROM {BEFORE}")
+    /// The keys of the records that a DELETE deleted.
+    pub fn deleted(&self) -> String {
+        format!("SELECT {} FROM {BEFORE}", quote(&self.key))
     }
 
     /// Makes both tables what the object has become. A field that is gone leaves its column in the synced table, with
@@ -341,7 +344,7 @@ mod tests {
             [names.insert_new(true), names.update_changed(true), names.delete_gone(), names.unseen(), names.is_here()];
         assert!(all.iter().all(|sql| sql.contains(target)), "{all:#?}");
         let insert = names.triggers().into_iter().find(|sql| sql.contains("BEFORE INSERT ON")).unwrap();
-        assert!(insert.contains(r#"sequin.merging('"crm"."my ""contacts"""'::regclass)"#), "{insert}");
+        assert!(insert.contains(r#"sequin.merging('"crm"."my ""contacts"""'::pg_catalog.regclass)"#), "{insert}");
     }
 
     #[test]

@@ -50,6 +50,7 @@ mod syncing_under_way;
 mod syncing_workers;
 mod syncing_writes;
 mod tables;
+mod taking_over;
 mod tls;
 mod traps;
 mod types;
