@@ -32,6 +32,7 @@ pgrx::pg_module_magic!();
 #[allow(non_snake_case)]
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
+    pg::forgo_backtraces();
     pg::settings::define();
     pg::hooks::install();
     pg::statements::install();

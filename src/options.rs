@@ -52,6 +52,7 @@ const fn spec(name: &'static str, place: Place, check: fn(&str) -> std::result::
 
 /// All options. Whatever stands under `UserMapping` is secret.
 pub const OPTIONS: &[OptionSpec] = &[
+    spec("allowed_hosts", Place::Wrapper, allowed_hosts),
     spec("connector", Place::Server, connector),
     spec("base_url", Place::Server, url),
     spec("login_url", Place::Server, url),
@@ -108,6 +109,11 @@ fn url(value: &str) -> Check {
         "a URL without a user name or password: credentials belong to the USER MAPPING",
     )?;
     must(url.query().is_none() && url.fragment().is_none(), "a URL without query and fragment")
+}
+
+fn allowed_hosts(value: &str) -> Check {
+    let form = "a list of hosts alone, without scheme and port: acme.my.salesforce.com, *.example.com";
+    must(hosts(value).is_ok(), form)
 }
 
 fn boolean(value: &str) -> Check {
@@ -192,6 +198,47 @@ fn unknown(place: Place, name: &str) -> Error {
     } else {
         format!("Valid options here: {}.", valid.join(", "))
     })
+}
+
+/// The hosts of a list, each as URLs have it: lower case, and in ASCII. Errors: the first entry that is no host.
+pub fn hosts(list: &str) -> std::result::Result<Vec<String>, &str> {
+    let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    entries.map(|entry| host(entry).ok_or(entry)).collect()
+}
+
+/// A host, or `*.` and one.
+fn host(entry: &str) -> Option<String> {
+    let (star, name) = entry.strip_prefix("*.").map_or(("", entry), |name| ("*.", name));
+    // A colon stands in an IPv6 address in brackets, else before a port.
+    let alone = !name.contains(['/', '\\', '@', '?', '#', '*', '%']) && !name.contains(char::is_whitespace);
+    if !alone || (name.contains(':') && !name.ends_with(']')) {
+        return None;
+    }
+    let url = reqwest::Url::parse(&format!("https://{name}/")).ok()?;
+    let host = url.host_str()?.trim_end_matches('.');
+    (url.path() == "/" && !host.is_empty()).then(|| format!("{star}{host}"))
+}
+
+/// Whether an entry of such a list allows a host, or all that another entry does.
+pub fn allows(entry: &str, other: &str) -> bool {
+    match entry.strip_prefix('*') {
+        Some(domain) if domain.starts_with('.') => other.strip_suffix(domain).is_some_and(|sub| !sub.is_empty()),
+        _ => entry == other,
+    }
+}
+
+/// What two lists both allow; a list that is empty allows any host. `None` if they have nothing in common.
+pub fn common(one: Vec<String>, other: Vec<String>) -> Option<Vec<String>> {
+    if one.is_empty() || other.is_empty() {
+        return Some(if one.is_empty() { other } else { one });
+    }
+    let narrower = |a: &String, b: &String| match () {
+        _ if allows(a, b) => Some(b.clone()),
+        _ if allows(b, a) => Some(a.clone()),
+        _ => None,
+    };
+    let both: Vec<String> = one.iter().flat_map(|a| other.iter().filter_map(move |b| narrower(a, b))).collect();
+    (!both.is_empty()).then_some(both)
 }
 
 /// Options as Postgres keeps them: already validated, names unique.
@@ -326,8 +373,54 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_host_alone_is_refused_as_one() {
+        let list = |text| hosts(text).map(|hosts| hosts.join(" "));
+        assert_eq!(
+            list(" API.Example.Com., *.Bücher.example,, [::1] ").unwrap(),
+            "api.example.com *.xn--bcher-kva.example [::1]"
+        );
+        assert_eq!(list(" , "), Ok(String::new()));
+        for bad in [
+            "a.example:443",
+            "https://a.example",
+            "a.example/x",
+            "u@a.example",
+            "*",
+            "*.",
+            "a.*.example",
+            "a b",
+            "[::1]:443",
+            "a%2eb",
+        ] {
+            assert_eq!(list(&format!("good.example, {bad}")), Err(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn two_lists_allow_what_both_do() {
+        let list = |text: &str| hosts(text).unwrap();
+        for (one, other, both) in [
+            ("", "", Some("")),
+            ("", "a.test", Some("a.test")),
+            ("*.test", "", Some("*.test")),
+            ("a.test, b.test", "b.test, c.test", Some("b.test")),
+            ("*.test", "a.test, b.example", Some("a.test")),
+            ("*.a.test, x.example", "*.test", Some("*.a.test")),
+            ("*.test", "*.test", Some("*.test")),
+            ("*.test", "test", None),
+            ("a.test", "b.test", None),
+        ] {
+            for (one, other) in [(one, other), (other, one)] {
+                let found = common(list(one), list(other));
+                assert_eq!(found.map(|list| list.join(", ")).as_deref(), both, "{one} and {other}");
+            }
+        }
+    }
+
+    #[test]
     fn values_are_checked() {
         for (place, name, bad) in [
+            (Place::Wrapper, "allowed_hosts", "https://a.example"),
             (Place::Server, "page_size", "-17"),
             (Place::Server, "request_timeout", "-1"),
             (Place::Server, "base_url", "ftp://a.example"),

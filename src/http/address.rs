@@ -5,7 +5,7 @@ use reqwest::Url;
 use crate::connector::answer::excerpt;
 use crate::connector::wire::{Host, Request};
 use crate::error::{Error, Kind, Result};
-use crate::options::ServerOptions;
+use crate::options::{ServerOptions, allows};
 
 /// The hosts of one server.
 pub struct Addresses {
@@ -13,7 +13,7 @@ pub struct Addresses {
     base: Option<Url>,
     login: Option<Url>,
     allow_insecure: bool,
-    /// Lower case, exact or `*.example.com`; empty is any.
+    /// As [`crate::options::hosts`] has them; empty is any.
     allowed: Vec<String>,
 }
 
@@ -76,11 +76,13 @@ impl Addresses {
             return Err(Error::new(Kind::Unreadable, "the API names a URL with a password in it"));
         }
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-        if self.allowed.is_empty() || self.allowed.iter().any(|pattern| matches(pattern, host)) {
+        if self.allowed.is_empty() || self.allowed.iter().any(|entry| allows(entry, host)) {
             return Ok(());
         }
-        Err(Error::new(Kind::Forbidden, format!("the host \"{host}\" may not be asked"))
-            .hint("The setting sequin_fdw.allowed_hosts lists the hosts that may."))
+        Err(Error::new(Kind::Forbidden, format!("the host \"{host}\" may not be asked")).hint(
+            "The option allowed_hosts of the FOREIGN DATA WRAPPER lists the hosts that may, and the setting \
+                 sequin_fdw.allowed_hosts can leave out some of them.",
+        ))
     }
 
     fn check_scheme(&self, url: &Url) -> Result<()> {
@@ -164,13 +166,6 @@ fn climbs(path: &str) -> Climb {
         }
     }
     climb
-}
-
-fn matches(pattern: &str, host: &str) -> bool {
-    match pattern.strip_prefix('*') {
-        Some(domain) if domain.starts_with('.') => host.strip_suffix(domain).is_some_and(|sub| !sub.is_empty()),
-        _ => host == pattern,
-    }
 }
 
 #[cfg(test)]

@@ -283,6 +283,12 @@ pub fn server(oid: pg_sys::Oid) -> Result<ServerOptions> {
     ServerOptions::read(&name, &option_map(server.options))
 }
 
+/// The options of a server's wrapper.
+pub fn wrapper_options(server: pg_sys::Oid) -> OptionMap {
+    // SAFETY: catalogue look-ups that error if there is no such server; a server has a wrapper.
+    option_map(unsafe { (*pg_sys::GetForeignDataWrapper((*pg_sys::GetForeignServer(server)).fdwid)).options })
+}
+
 /// A user mapping.
 pub struct Mapping {
     pub oid: pg_sys::Oid,

@@ -13,7 +13,7 @@ use std::ptr;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, PgTryBuilder, pg_guard, pg_sys};
 
-use super::memory::{self, c_text, c_utf8, message};
+use super::memory::{self, c_text, c_utf8, message, storable};
 use crate::error::{Error, Kind, Result, is_hidden, shown};
 
 unsafe extern "C-unwind" {
@@ -42,7 +42,7 @@ impl Default for Context {
 impl Context {
     /// In the current memory context.
     fn new(line: Option<&str>, schema: Option<&str>, table: Option<&str>, column: Option<&str>) -> Self {
-        let keep = |text: Option<&str>| text.map_or(ptr::null(), |text| c_text(text).cast_const());
+        let keep = |text: Option<&str>| text.map_or(ptr::null(), |text| c_text(&storable(text)).cast_const());
         let (line, schema, table, column) = (keep(line), keep(schema), keep(table), keep(column));
         Context { line, schema, table, column, datatype: ptr::null(), constraint: ptr::null() }
     }
@@ -228,10 +228,39 @@ pub fn raise(error: &Error) -> ! {
 
 /// Raises a WARNING.
 pub fn warn(text: &str, hint: &str) {
-    let (text, hint) = (shown(text.to_owned(), true), shown(hint.to_owned(), true));
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message(&text).into_owned(), "sequin_fdw")
-        .set_hint(message(&hint).into_owned())
-        .report(PgLogLevel::WARNING);
+    tell(PgLogLevel::WARNING, text, None, Some(hint));
+}
+
+/// Tells the client something that is no error.
+pub fn tell(level: PgLogLevel, text: &str, detail: Option<&str>, hint: Option<&str>) {
+    let words = |text: &str| message(&shown(text.to_owned(), true)).into_owned();
+    let mut report = ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, words(text), "sequin_fdw");
+    if let Some(detail) = detail {
+        report = report.set_detail(words(detail));
+    }
+    if let Some(hint) = hint {
+        report = report.set_hint(words(hint));
+    }
+    report.report(level);
+}
+
+/// Has no error of this process carry a backtrace of Rust's, which pgrx adds to its DETAIL where RUST_BACKTRACE says so: it
+/// tells a client of the server's inside, and nothing of what is wrong. To be called before there are threads.
+///
+/// Rust asks the environment once in a process's life; what is said to it for that is unsaid at once, for other libraries
+/// have a Rust of their own. <https://doc.rust-lang.org/std/backtrace/index.html#environment-variables>
+pub fn forgo_backtraces() {
+    const NAME: &str = "RUST_LIB_BACKTRACE";
+    let before = std::env::var_os(NAME);
+    // SAFETY: the one thread of a process that is loading the library.
+    unsafe { std::env::set_var(NAME, "0") };
+    drop(std::backtrace::Backtrace::capture());
+    match before {
+        // SAFETY: as above.
+        Some(before) => unsafe { std::env::set_var(NAME, before) },
+        // SAFETY: as above.
+        None => unsafe { std::env::remove_var(NAME) },
+    }
 }
 
 /// Says in errors of Postgres's own which column was being filled. They repeat the value, which is the API's: what is hidden

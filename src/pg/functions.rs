@@ -20,8 +20,8 @@ fn sequin_fdw_handler() -> PgBox<pg_sys::FdwRoutine> {
     handler::routine()
 }
 
-/// Checks the options of a server, a user mapping, a foreign table or a column, as CREATE and ALTER leave
-/// them. Each comes as `name=value`.
+/// Checks the options of a wrapper, a server, a user mapping, a foreign table or a column, as CREATE and ALTER leave them.
+/// Each comes as `name=value`.
 #[pg_extern]
 fn sequin_fdw_validator(options: AnyArray, catalog: pg_sys::Oid) {
     let place = match catalog {
@@ -88,11 +88,11 @@ fn sequin_unconfirmed() -> TableIterator<
     'static,
     (
         name!(happened, TimestampWithTimeZone),
-        name!(server, Option<String>),
-        name!(object, String),
+        name!(server, Option<Text>),
+        name!(object, Text),
         name!(operation, &'static str),
         name!(outcome, &'static str),
-        name!(id, Option<String>),
+        name!(id, Option<Text>),
         name!(sent, Option<Jsonb>),
     ),
 > {
@@ -100,11 +100,11 @@ fn sequin_unconfirmed() -> TableIterator<
         (
             // Always within range: the clock said so.
             TimestampWithTimeZone::try_from(entry.at).unwrap_or_else(|_| TimestampWithTimeZone::positive_infinity()),
-            catalog::server_name(entry.deed.server.into()),
-            entry.deed.object.to_string(),
+            catalog::server_name(entry.deed.server.into()).map(Text),
+            Text(entry.deed.object.to_string()),
             entry.deed.done,
             if entry.done { "written" } else { "unknown" },
-            entry.key.map(String::from),
+            entry.key.map(|key| Text(key.into())),
             entry.sent.map(Jsonb),
         )
     }))
@@ -116,12 +116,12 @@ fn sequin_upsert(
     target: pg_sys::Oid,
     key: &CStr,
     records: AnyElement,
-) -> TableIterator<'static, (name!(ordinal, i32), name!(id, Option<String>), name!(created, Option<bool>))> {
+) -> TableIterator<'static, (name!(ordinal, i32), name!(id, Option<Text>), name!(created, Option<bool>))> {
     // SAFETY: the SQL declaration says name, which is a NUL-terminated string.
     let key = unsafe { memory::text(key.as_ptr()) };
     let done = or_raise(upsert(target, &key, &json(&records)));
     TableIterator::new((1..).zip(done).map(|(ordinal, now)| {
-        let (id, created) = now.map(|now| (String::from(now.key), now.created)).unzip();
+        let (id, created) = now.map(|now| (Text(now.key.into()), now.created)).unzip();
         (ordinal, id, created.flatten())
     }))
 }
@@ -130,14 +130,14 @@ fn sequin_upsert(
 #[pg_extern]
 fn sequin_call(
     server: Option<&CStr>,
-    method: Option<&str>,
-    path: Option<&str>,
+    method: Option<AnyElement>,
+    path: Option<AnyElement>,
     body: Option<AnyElement>,
 ) -> TableIterator<'static, (name!(status, i32), name!(headers, Jsonb), name!(body, Option<Jsonb>))> {
     let (Some(server), Some(method), Some(path)) = (server, method, path) else {
         return or_raise(Err(Error::new(Kind::Required, "sequin.call() needs a server, a method and a path")));
     };
-    let answer = or_raise(call(server, method, path, body.as_ref().map(json)));
+    let answer = or_raise(call(server, &text(&method), &text(&path), body.as_ref().map(json)));
     let headers = answer.headers.into_iter().map(|(name, value)| (name, value.into()));
     let headers = serde_json::Value::Object(headers.collect()).to_string();
     TableIterator::once((answer.status.into(), Jsonb(headers), answer.body.map(Jsonb)))
@@ -153,14 +153,14 @@ fn sequin_merging(target: pg_sys::Oid) -> bool {
 #[pg_extern]
 fn sequin_start_sync(
     source: Option<pg_sys::Oid>,
-    target: Option<&str>,
+    target: Option<AnyElement>,
     every: Option<AnyElement>,
     options: Option<AnyElement>,
 ) -> pg_sys::Oid {
     let (Some(source), Some(target), Some(every), Some(options)) = (source, target, every, options) else {
         return or_raise(Err(Error::new(Kind::Required, "no argument of sequin.start_sync() may be NULL")));
     };
-    or_raise(sync::start(source, target, every.datum(), &json(&options)))
+    or_raise(sync::start(source, &text(&target), every.datum(), &json(&options)))
 }
 
 /// See [`super::sync`].
@@ -188,12 +188,34 @@ fn named(target: Option<pg_sys::Oid>, function: &str) -> Result<pg_sys::Oid> {
     target.ok_or_else(|| Error::new(Kind::Required, format!("the table of sequin.{function}() may not be NULL")))
 }
 
+/// The text of an argument that the SQL declaration says is text. pgrx's own conversion takes UTF-8 alone.
+fn text(argument: &AnyElement) -> String {
+    // SAFETY: it is, and it is not NULL.
+    match unsafe { datum::to_value(argument.datum(), false, pg_sys::TEXTOID) } {
+        Value::Text(text) => text.into(),
+        _ => String::new(),
+    }
+}
+
 /// The text of an argument that the SQL declaration says is jsonb.
 fn json(argument: &AnyElement) -> String {
     // SAFETY: it is, and it is not NULL.
     match unsafe { datum::Decoder::new(pg_sys::JSONBOID).decode(argument.datum(), false) } {
         Value::Json(text) => text.into(),
         _ => String::new(),
+    }
+}
+
+/// A text on its way into a result, where it is in the server's encoding.
+struct Text(String);
+
+impl IntoDatum for Text {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        Some(memory::text_datum(&self.0))
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::TEXTOID
     }
 }
 
@@ -211,13 +233,19 @@ impl IntoDatum for Jsonb {
     }
 }
 
-// SAFETY: the datum is of the type that the SQL declaration names.
-unsafe impl BoxRet for Jsonb {
-    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> PgDatum<'fcx> {
-        match self.into_datum() {
-            // SAFETY: a fresh datum in the current memory context.
-            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
-            None => fcinfo.return_null(),
+macro_rules! returned {
+    ($($ty:ident)*) => {$(
+        // SAFETY: the datum is of the type that the SQL declaration names.
+        unsafe impl BoxRet for $ty {
+            unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> PgDatum<'fcx> {
+                match self.into_datum() {
+                    // SAFETY: a fresh datum in the current memory context.
+                    Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+                    None => fcinfo.return_null(),
+                }
+            }
         }
-    }
+    )*};
 }
+
+returned!(Text Jsonb);

@@ -9,6 +9,7 @@ use std::ffi::{CStr, c_char, c_int};
 use pgrx::{PgList, pg_guard, pg_sys};
 
 use super::error::raise;
+use super::memory::as_meant;
 use super::node::{self, Node};
 use super::{catalog, registry, version};
 use crate::error::{Error, Kind};
@@ -21,7 +22,7 @@ pub fn install() {
         UTILITY_BEFORE = pg_sys::ProcessUtility_hook;
         pg_sys::ProcessUtility_hook = Some(utility);
         pg_sys::planner_hook = Some(plan);
-        pg_sys::emit_log_hook = Some(hint_at_upsert);
+        pg_sys::emit_log_hook = Some(look_at_error);
     }
 }
 
@@ -207,12 +208,22 @@ fn refuse_conflict_clause(query: &pg_sys::Query, table: pg_sys::Oid) {
 }
 
 /// MERGE is refused while it is parsed, where no hook is called but this one. Only a missing HINT is added.
+///
+/// And texts of ours that could not pass through pgrx as they are become what they were.
 #[pg_guard]
-unsafe extern "C-unwind" fn hint_at_upsert(error: *mut pg_sys::ErrorData) {
+unsafe extern "C-unwind" fn look_at_error(error: *mut pg_sys::ErrorData) {
     const MERGE: &CStr = c"cannot execute MERGE on relation \"%s\"";
     const HINT: &CStr = c"On a foreign table of sequin_fdw, sequin.upsert() inserts or updates by an external id.";
     // SAFETY: the error that is being reported.
     if let Some(error) = unsafe { error.as_mut() } {
+        for text in [&mut error.message, &mut error.detail, &mut error.hint] {
+            // SAFETY: null, or a NUL-terminated string.
+            let meant = (!text.is_null()).then(|| as_meant(unsafe { CStr::from_ptr(*text) })).flatten();
+            if let Some(meant) = meant {
+                // SAFETY: a NUL-terminated string, into the memory that the error's texts are in.
+                *text = unsafe { pg_sys::MemoryContextStrdup(error.assoc_context, meant.as_ptr()) };
+            }
+        }
         let id = error.message_id;
         // SAFETY: null, or a NUL-terminated string.
         if !id.is_null() && error.hint.is_null() && unsafe { CStr::from_ptr(id) } == MERGE {

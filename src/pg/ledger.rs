@@ -11,12 +11,10 @@ use std::ffi::c_void;
 use std::ptr;
 use std::rc::Rc;
 
-use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_guard, pg_sys};
+use pgrx::{PgLogLevel, pg_guard, pg_sys};
 
 use super::catalog;
-use super::error::raise;
-use super::memory::message;
+use super::error::{raise, tell};
 use crate::error::{Error, Kind};
 
 /// Writes that are kept for `sequin.unconfirmed()`; the oldest go first.
@@ -158,10 +156,7 @@ impl Ledger {
 
 fn warn(what: &str, (counts, names): &(String, String)) {
     let text = format!("{what} is rolled back here, but the API has written its records, and they stay: {counts}");
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message(&text).into_owned(), "sequin_fdw")
-        .set_detail(message(names).into_owned())
-        .set_hint("SELECT * FROM sequin.unconfirmed() lists them all.")
-        .report(PgLogLevel::WARNING);
+    tell(PgLogLevel::WARNING, &text, Some(names), Some("SELECT * FROM sequin.unconfirmed() lists them all."));
 }
 
 #[pg_guard]

@@ -1,7 +1,9 @@
 //! Values in Postgres's memory contexts.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, c_char, c_int};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString, c_char, c_int};
 
 use pgrx::{PgMemoryContexts, pg_sys};
 
@@ -46,14 +48,78 @@ pub unsafe fn text(pointer: *const c_char) -> String {
     unsafe { CStr::from_ptr(utf8) }.to_string_lossy().into_owned()
 }
 
-/// The text as messages may hold it: pgrx hands them to Postgres as they are, so that in a database of another
-/// encoding only ASCII is safe; the rest is spelled out.
+/// The text as messages may hold it: pgrx hands them to Postgres as they are, so that in a database of another encoding only
+/// ASCII is safe. The rest is spelled out, until [`as_meant`] is asked.
 pub fn message(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || in_utf8() {
         return Cow::Borrowed(text);
     }
-    let spell = |letter: char| if letter.is_ascii() { letter.to_string() } else { letter.escape_unicode().to_string() };
-    Cow::Owned(text.chars().map(spell).collect())
+    let spelled = spelled_out(text, char::is_ascii);
+    // Without a transaction there is no catalogue to find a conversion in.
+    // SAFETY: reads the state of this process.
+    if unsafe { pg_sys::IsTransactionState() } {
+        // SAFETY: a NUL-terminated string.
+        let meant = unsafe { CStr::from_ptr(c_text(&storable(text))) }.to_owned();
+        SPELLED.with_borrow_mut(|known| {
+            known.truncate(MOST_SPELLED - 1);
+            known.push_front((spelled.clone(), meant));
+        });
+    }
+    Cow::Owned(spelled)
+}
+
+/// Messages of which is known what they were spelled from: those of an error, and of errors that hold it up on its way.
+const MOST_SPELLED: usize = 32;
+
+thread_local! {
+    /// What [`message`] has spelled out lately, and what it was, in the server's encoding. The last one comes first.
+    static SPELLED: RefCell<VecDeque<(String, CString)>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// In the server's encoding what [`message`] has spelled out. Asks no catalogue, so that it serves when an error is sent.
+pub fn as_meant(spelled: &CStr) -> Option<CString> {
+    let is = |known: &&(String, CString)| known.0.as_bytes() == spelled.to_bytes();
+    SPELLED.with_borrow(|known| known.iter().find(is).map(|(_, meant)| meant.clone()))
+}
+
+/// A text that somebody else has worded, as the database can hold it: what its encoding lacks is spelled out.
+pub fn storable(text: &str) -> Cow<'_, str> {
+    // SAFETY: reads the database's encoding.
+    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
+    if text.is_ascii() || [UTF8, pg_sys::pg_enc::PG_SQL_ASCII as c_int].contains(&encoding) {
+        return Cow::Borrowed(text);
+    }
+    // SAFETY: a catalogue look-up.
+    let conversion = unsafe { pg_sys::FindDefaultConversionProc(UTF8, encoding) };
+    let is_there = |letter: &char| {
+        let (mut source, mut target) = ([0; 4], [0; 64]);
+        let length = letter.encode_utf8(&mut source).len() as c_int;
+        // SAFETY: a conversion between the two, as many bytes as are said, and room for what they may become.
+        conversion != pg_sys::InvalidOid
+            && length
+                == unsafe {
+                    pg_sys::pg_do_encoding_conversion_buf(
+                        conversion,
+                        UTF8,
+                        encoding,
+                        source.as_mut_ptr(),
+                        length,
+                        target.as_mut_ptr(),
+                        target.len() as c_int,
+                        true,
+                    )
+                }
+    };
+    Cow::Owned(spelled_out(text, |letter| letter.is_ascii() || is_there(letter)))
+}
+
+/// The text with `\u{…}` for each letter that may not stay.
+fn spelled_out(text: &str, stays: impl Fn(&char) -> bool) -> String {
+    let mut spelled = String::new();
+    for letter in text.chars() {
+        if stays(&letter) { spelled.push(letter) } else { spelled.extend(letter.escape_unicode()) }
+    }
+    spelled
 }
 
 /// A text datum in the server's encoding, in the current memory context.

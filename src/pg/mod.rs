@@ -65,3 +65,5 @@ mod wait;
 mod worker;
 mod write;
 mod write_through;
+
+pub use error::forgo_backtraces;

@@ -12,7 +12,7 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{PgList, PgLogLevel, PgSqlErrorCode, PgTryBuilder};
 
-use super::memory::{briefly, c_text, palloc, text};
+use super::memory::{self, briefly, c_text, palloc, text};
 use super::role::is_bound;
 use super::spi::Spi;
 use super::statements::{self, Statement};
@@ -373,6 +373,7 @@ unsafe fn name_unique(error: CaughtError, index: pg_sys::Relation) {
         && report.sql_error_code() == PgSqlErrorCode::ERRCODE_EXCLUSION_VIOLATION
     {
         let message = format!("duplicate key value violates unique constraint \"{name}\"");
+        let message = memory::message(&message).into_owned();
         pgrx::pg_sys::panic::ErrorReport::new(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, message, "")
             .set_detail(report.detail().unwrap_or_default().to_owned())
             .report(PgLogLevel::ERROR);

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::role::ActingAs;
 use super::session::{Answers, Remote};
-use super::spi::{Spi, oid_arg, text_arg};
+use super::spi::{Spi, oid_arg, text_arg, told_arg};
 use super::synced::{Synced, as_keeper};
 use crate::error::Result;
 use crate::schema::Object;
@@ -91,7 +91,7 @@ impl SchemaWatch {
         spi.run(
             "INSERT INTO sequin.sync_told (target, schema_note) SELECT target, $2 FROM sequin.sync WHERE target = $1 \
              ON CONFLICT (target) DO UPDATE SET schema_note = excluded.schema_note",
-            &[oid_arg(synced.target), text_arg(note.as_deref())],
+            &[oid_arg(synced.target), told_arg(note.as_deref())],
         )?;
         Ok(follow || moved)
     }

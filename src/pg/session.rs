@@ -63,7 +63,9 @@ impl Remote {
         let server = catalog::server(server_oid)?;
         let mapping = catalog::mapping(user, server_oid, &server.server)?;
         let token_file = TokenFile::new(&mapping);
-        let origin = Origin { server, credentials: mapping.credentials, allowed_hosts: settings::allowed_hosts()? };
+        let allowed = catalog::wrapper_options(server_oid).remove("allowed_hosts").unwrap_or_default();
+        let origin =
+            Origin { server, credentials: mapping.credentials, allowed_hosts: settings::allowed_hosts(&allowed)? };
         let io = wait::io()?;
         let place = (server_oid, user);
         let known = SESSIONS.with_borrow_mut(|sessions| {

@@ -1,14 +1,22 @@
 //! The settings `sequin_fdw.*`.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
+use super::memory::text;
+use super::version::reset_source;
 use crate::error::{Error, Kind, Result};
+use crate::options::{common, hosts};
 
 static PUSHDOWN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_REQUESTS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static ALLOWED_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+const ALLOWED_HOSTS_NAME: &CStr = c"sequin_fdw.allowed_hosts";
+
+/// Whether a value that nobody had the right to give hides the one that is configured.
+static HIDDEN: AtomicBool = AtomicBool::new(false);
 
 /// Makes them known to Postgres.
 pub fn define() {
@@ -30,14 +38,19 @@ pub fn define() {
         GucContext::Userset,
         GucFlags::default(),
     );
+    // Until the library is loaded anybody may set it. A value given when connecting (PGOPTIONS) takes the place of the one that
+    // postgresql.conf, ALTER DATABASE or ALTER ROLE give, and Postgres forgets that. It then refuses the former, and has none.
+    // <https://www.postgresql.org/docs/current/runtime-config-custom.html>
+    let before = reset_source(ALLOWED_HOSTS_NAME);
     GucRegistry::define_string_guc(
-        c"sequin_fdw.allowed_hosts",
+        ALLOWED_HOSTS_NAME,
         c"The hosts that requests may go to, separated by commas.",
         c"`*.example.com` allows every host below example.com. Empty allows any host.",
         &ALLOWED_HOSTS,
         GucContext::Suset,
         GucFlags::default(),
     );
+    HIDDEN.store(before != reset_source(ALLOWED_HOSTS_NAME), Ordering::Relaxed);
 }
 
 pub fn pushdown() -> bool {
@@ -49,18 +62,34 @@ pub fn max_requests() -> u32 {
     u32::try_from(MAX_REQUESTS.get()).unwrap_or(0)
 }
 
-/// Lower case; empty means any. HV00D if an entry is no host.
-pub fn allowed_hosts() -> Result<Vec<String>> {
-    let hosts = ALLOWED_HOSTS.get().unwrap_or_default();
-    let hosts = hosts.to_string_lossy().to_lowercase();
-    let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
-    let host = |host: &str| {
-        // A colon stands in an IPv6 address in brackets, else before a port.
-        if host.contains('/') || (host.contains(':') && !host.ends_with(']')) {
-            return Err(Error::new(Kind::BadOption, format!("sequin_fdw.allowed_hosts: \"{host}\" is no host"))
-                .hint("Name hosts alone, without scheme and port: acme.my.salesforce.com, *.example.com."));
-        }
-        Ok(host.to_owned())
+/// The hosts that requests may go to: those that the wrapper's option lists, as far as the setting does not leave them out.
+/// Empty means any.
+///
+/// Errors: HV00D if an entry is no host, 42501 if there is none that both list, or nobody knows what the setting would be.
+pub fn allowed_hosts(option: &str) -> Result<Vec<String>> {
+    if HIDDEN.load(Ordering::Relaxed) {
+        return Err(Error::new(Kind::Forbidden, "the hosts that may be asked are not known in this session")
+            .detail(
+                "The session was begun with a value for sequin_fdw.allowed_hosts, which only superusers may give. \
+                 It has taken the place of the value that is configured.",
+            )
+            .hint("Connect without it: see PGOPTIONS, and \"options\" in the connection string."));
+    }
+    let setting = ALLOWED_HOSTS.get().unwrap_or_default();
+    // SAFETY: a NUL-terminated string.
+    let setting = unsafe { text(setting.as_ptr()) };
+    let read = |list| {
+        hosts(list).map_err(|entry| {
+            Error::new(Kind::BadOption, format!("sequin_fdw.allowed_hosts: \"{entry}\" is no host"))
+                .hint("Name hosts alone, without scheme and port: acme.my.salesforce.com, *.example.com.")
+        })
     };
-    hosts.map(host).collect()
+    common(read(option)?, read(&setting)?).ok_or_else(|| {
+        Error::new(Kind::Forbidden, "no host may be asked")
+            .detail(
+                "The option allowed_hosts of the FOREIGN DATA WRAPPER and the setting sequin_fdw.allowed_hosts have no \
+                 host in common.",
+            )
+            .hint("The setting can only leave out some of the hosts that the option lists.")
+    })
 }

@@ -8,7 +8,7 @@ use std::ffi::{c_char, c_int};
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::memory::{c_text, text, text_datum};
+use super::memory::{c_text, storable, text, text_datum};
 use super::role::OurPath;
 use crate::error::{Error, Kind, Result};
 
@@ -48,6 +48,11 @@ pub fn null_flag(null: bool) -> c_char {
 /// A text, or NULL.
 pub fn text_arg(value: Option<&str>) -> Arg {
     (pg_sys::TEXTOID, value.map(text_datum))
+}
+
+/// A text that is told: of the API's, of an error's. What the database's encoding lacks is spelled out.
+pub fn told_arg(value: Option<&str>) -> Arg {
+    text_arg(value.map(storable).as_deref())
 }
 
 pub fn oid_arg(value: Oid) -> Arg {

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Datum, Oid};
-use pgrx::{PgLogLevel, PgSqlErrorCode, check_for_interrupts};
+use pgrx::{PgLogLevel, check_for_interrupts};
 
 use super::catalog::{self, Table};
-use super::error::warn;
+use super::error::{tell, warn};
 use super::follower::{Follower, LONG_LOOK_BACK, Progress, Task};
 use super::merge;
 use super::schema_watch::SchemaWatch;
@@ -111,13 +110,9 @@ pub fn start(source: Oid, target: &str, every: Datum, options: &str) -> Result<O
         ],
     )?;
     if !super::registry::is_there() {
-        let message = "no worker keeps the table up to date";
-        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "sequin_fdw")
-            .set_hint(
-                "Set shared_preload_libraries = 'sequin_fdw' and restart the server; until then sequin.refresh() does \
-                 its work on demand.",
-            )
-            .report(PgLogLevel::NOTICE);
+        let hint = "Set shared_preload_libraries = 'sequin_fdw' and restart the server; until then sequin.refresh() does \
+                    its work on demand.";
+        tell(PgLogLevel::NOTICE, "no worker keeps the table up to date", None, Some(hint));
     }
     Ok(target)
 }
@@ -228,7 +223,7 @@ fn adopt(spi: &Spi, source: &Table, target: Oid) -> Result<()> {
     if spi.run(&format!("SELECT FROM {table} LIMIT 1"), &[])?.len() > 0 {
         let message =
             format!("what \"{name}\" has and the API has not will be deleted when all records have been read");
-        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "sequin_fdw").report(PgLogLevel::NOTICE);
+        tell(PgLogLevel::NOTICE, &message, None, None);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::catalog::{self, Table};
 use super::memory::{c_text, text};
 use super::role::{ActingAs, is_bound};
-use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg};
+use super::spi::{Arg, Rows, Spi, moment_arg, oid_arg, text_arg, told_arg};
 use super::version;
 use crate::error::{Error, Kind, Result};
 use crate::query::delta::{Feed, Followed};
@@ -527,8 +527,8 @@ impl State {
             text_arg(self.tokens.map(|tokens| tokens.to_string()).as_deref()),
             moment(self.tokens_at),
             number(self.failures.into()),
-            text_arg(self.error.as_deref()),
-            text_arg(self.note.as_deref()),
+            told_arg(self.error.as_deref()),
+            told_arg(self.note.as_deref()),
             moment(self.next_try),
             text_arg(self.columns.as_ref().map(|columns| serde_json::json!(columns).to_string()).as_deref()),
             text_arg((!self.refused.is_empty()).then(|| serde_json::json!(self.refused).to_string()).as_deref()),

@@ -303,3 +303,23 @@ pub unsafe fn met_in_indexes(
     };
     (!none).then_some(met)
 }
+
+/// Where the value is from that RESET gives a setting: the default, if there is no such setting.
+pub fn reset_source(name: &CStr) -> pg_sys::GucSource::Type {
+    #[cfg(any(feature = "pg14", feature = "pg15"))]
+    let found = {
+        // SAFETY: as many settings as are said, each with its name.
+        let mut all = unsafe {
+            let count = usize::try_from(pg_sys::GetNumConfigOptions()).unwrap_or(0);
+            std::slice::from_raw_parts(pg_sys::get_guc_variables(), count).iter()
+        };
+        // SAFETY: the same; whoever gives one first gives it its capitals.
+        all.find(|one| unsafe { CStr::from_ptr((***one).name) }.to_bytes().eq_ignore_ascii_case(name.to_bytes()))
+            .map_or(ptr::null_mut(), |one| *one)
+    };
+    #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
+    // SAFETY: looks a setting up, and makes none.
+    let found = unsafe { pg_sys::find_option(name.as_ptr(), false, true, 0) };
+    // SAFETY: null, or a setting.
+    unsafe { found.as_ref() }.map_or(pg_sys::GucSource::PGC_S_DEFAULT, |found| found.reset_source)
+}

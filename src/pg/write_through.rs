@@ -7,7 +7,7 @@
 //! <https://www.postgresql.org/docs/current/trigger-interface.html>
 
 use std::cell::Cell;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
@@ -344,7 +344,11 @@ unsafe fn place_of(relation: pg_sys::Relation, name: &str) -> Option<i16> {
     // SAFETY: by the contract above; Postgres counts the references.
     let relation = unsafe { PgRelation::from_pg(relation) };
     let descriptor = relation.tuple_desc();
-    descriptor.iter().find(|column| !column.attisdropped && column.name() == name).map(|column| column.attnum)
+    let is_it = |column: &&pg_sys::FormData_pg_attribute| {
+        // SAFETY: a name is a NUL-terminated string.
+        !column.attisdropped && unsafe { CStr::from_ptr(column.attname.data.as_ptr()) }.to_bytes() == name.as_bytes()
+    };
+    descriptor.iter().find(is_it).map(|column| column.attnum)
 }
 
 /// What no other row has for a key: of 18 letters, as many as a key's column must have room for.

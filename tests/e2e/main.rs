@@ -13,6 +13,7 @@ mod calling;
 mod cancelling;
 mod credentials;
 mod differential;
+mod encodings;
 mod explaining;
 mod faults;
 mod importing;

@@ -2,8 +2,12 @@
 //! ships is used.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use crate::support::{Config, Session, World};
+use postgres::fallible_iterator::FallibleIterator;
+use serde_json::json;
+
+use crate::support::{Config, Session, World, wait_until};
 
 /// The schema `evil`: whatever Postgres calls a function, an operator, an aggregate, a type or a catalogue, it has one of
 /// that name that raises an error.
@@ -239,4 +243,32 @@ fn internal_functions_are_for_nobody_and_for_our_tables_alone() {
     session.run("UPDATE crm.contact SET title = 'Written'");
     assert!(!world.requests().is_empty());
     session.run("SELECT sequin.stop_sync('crm.contact')");
+}
+
+#[test]
+fn who_listens_without_a_right_to_a_table_hears_no_name_of_it() {
+    let world = World::with_worker(Config::new().records("Contact", 5));
+    let mut session = world.connect();
+    let stranger = format!("{}_stranger", world.name);
+    world.as_superuser().run(&format!("CREATE ROLE \"{stranger}\" LOGIN PASSWORD 'stranger'"));
+    world.follow_contacts(&mut session, "100 ms");
+    let mut stranger = world.connect_as(&stranger, "stranger");
+    stranger.run("LISTEN sequin_sync");
+    let id = world.sandbox.id("Contact", 1);
+    world.upstream().update("Contact", &id, json!({"Title": "Heard"}));
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{id}'"), "Heard");
+    let mut heard = Vec::new();
+    assert!(wait_until(Duration::from_secs(10), || {
+        stranger.run("");
+        let mut notifications = stranger.client().notifications();
+        let mut waiting = notifications.iter();
+        while let Ok(Some(notification)) = waiting.next() {
+            heard.push(notification.payload().to_owned());
+        }
+        !heard.is_empty()
+    }));
+    assert!(heard.iter().all(|payload| !payload.contains("contact") && !payload.contains("crm")), "{heard:?}");
+    // To those who may look, it is the table's number.
+    let told: serde_json::Value = serde_json::from_str(&heard[0]).expect("JSON");
+    assert_eq!(session.value(&format!("SELECT {}::regclass", told["target"])), "crm.contact");
 }

@@ -42,8 +42,16 @@ impl Cluster {
 
     /// Such a one for a test alone; it ends when it is dropped, or when the tests do.
     pub fn private(settings: &[(&str, &str)]) -> Arc<Cluster> {
+        Cluster::private_in(&[], settings)
+    }
+
+    /// The same, whose server has these variables in its environment.
+    pub fn private_in(environment: &[(&str, &str)], settings: &[(&str, &str)]) -> Arc<Cluster> {
         let mut run = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster"));
         run.args(["run", "--set", "shared_preload_libraries=sequin_fdw", "--set", "max_worker_processes=80"]);
+        for (name, value) in environment {
+            run.args(["--env", &format!("{name}={value}")]);
+        }
         for (name, value) in settings {
             run.args(["--set", &format!("{name}={value}")]);
         }
