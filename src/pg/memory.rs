@@ -78,8 +78,12 @@ thread_local! {
 
 /// In the server's encoding what [`message`] has spelled out. Asks no catalogue, so that it serves when an error is sent.
 pub fn as_meant(spelled: &CStr) -> Option<CString> {
+    if in_utf8() {
+        return None;
+    }
     let is = |known: &&(String, CString)| known.0.as_bytes() == spelled.to_bytes();
-    SPELLED.with_borrow(|known| known.iter().find(is).map(|(_, meant)| meant.clone()))
+    // A process that exits still says something when it knows no texts any more.
+    SPELLED.try_with(|known| known.try_borrow().ok()?.iter().find(is).map(|(_, meant)| meant.clone())).ok().flatten()
 }
 
 /// A text that somebody else has worded, as the database can hold it: what its encoding lacks is spelled out.
