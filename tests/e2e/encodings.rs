@@ -1,10 +1,11 @@
 //! Databases of other encodings than UTF-8: texts are converted on their way, and what cannot be is refused by name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Action, Cluster, Config, Fault, SALESFORCE, World};
+use crate::support::{Action, Cluster, Config, Fault, SALESFORCE, World, wait_until};
 
 const LATIN1: &str = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
 const NONE: &str = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
@@ -68,7 +69,15 @@ fn what_is_told_is_as_it_was_worded_and_what_the_encoding_lacks_is_spelled_out()
     refuse("/sobjects");
     let failure = session.fails("INSERT INTO crm.account (name) VALUES ('Größe')");
     assert!(failure.message.ends_with("Ungültig \\u{2013} \\u{201c}später\\u{201d}"), "{failure:#?}");
-    session.run("SELECT 1");
+    // A process that ends logs things when little of it is left.
+    let mut admin = world.as_superuser();
+    admin.run(&format!("ALTER DATABASE \"{}\" SET log_min_messages = debug5", world.name));
+    let mut last = world.connect();
+    last.fails("INSERT INTO crm.account (name) VALUES ('Größe')");
+    let pid = last.pid();
+    drop(last);
+    let gone = format!("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = {pid}");
+    assert!(wait_until(Duration::from_secs(10), || admin.value(&gone) == "t"));
 }
 
 #[test]
