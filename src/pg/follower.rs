@@ -12,7 +12,7 @@ use pgrx::pg_sys;
 
 use super::merge::{self, Kept, Piece, Refused};
 use super::session::{Answers, Remote};
-use super::spi::Spi;
+use super::spi::check_constraints_at_once;
 use super::synced::{Lock, Synced, lock_relation, now};
 use crate::connector::follow::all;
 use crate::error::{Error, Kind, Result};
@@ -225,7 +225,8 @@ impl Follower {
             return Ok(Progress::Gone);
         }
         self.synced.must_see_all()?;
-        check_constraints_at_once()?;
+        // What the owner's code does must not outlast the statement.
+        check_constraints_at_once();
         self.count_requests();
         if wait {
             Lock::Writing.take(self.synced.target, true);
@@ -493,10 +494,4 @@ fn trouble(refused: &Refused) -> Option<String> {
         0 => format!("the table refuses record {key}, and is as the API has it else: {reason}"),
         more => format!("the table refuses record {key} and {more} more, and is as the API has it else: {reason}"),
     })
-}
-
-/// Has deferred constraints checked within each statement: what the owner's code does must not outlast it.
-fn check_constraints_at_once() -> Result<()> {
-    Spi::connect()?.run("SET CONSTRAINTS ALL IMMEDIATE", &[])?;
-    Ok(())
 }

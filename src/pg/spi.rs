@@ -40,6 +40,18 @@ pub fn trigger_depth() -> i32 {
     depth.unwrap_or_default()
 }
 
+/// Has deferred constraints checked within each statement from now on, as SET CONSTRAINTS ALL IMMEDIATE does. What has waited
+/// for the end of the transaction runs now: users' own code, which has the session's own search path.
+pub fn check_constraints_at_once() {
+    let mut statement = pg_sys::ConstraintsSetStmt {
+        type_: pg_sys::NodeTag::T_ConstraintsSetStmt,
+        constraints: std::ptr::null_mut(),
+        deferred: false,
+    };
+    // SAFETY: a statement that names no constraint, and so means all.
+    unsafe { pg_sys::AfterTriggerSetState(&mut statement) };
+}
+
 /// What SPI's functions mark values with.
 pub fn null_flag(null: bool) -> c_char {
     if null { b'n' as c_char } else { b' ' as c_char }

@@ -207,6 +207,23 @@ fn a_cast_of_a_role_s_own_type_runs_as_nobody_else() {
 }
 
 #[test]
+fn a_deferred_trigger_that_a_refresh_fires_has_the_search_path_of_its_session() {
+    let world = World::new(Config::new().records("Contact", 5).records("Case", 0));
+    let mut session = world.connect();
+    session.run(
+        "CREATE SCHEMA crm; SELECT sequin.start_sync('salesforce.contact', 'crm.contact');
+         CREATE TABLE noted (path text); CREATE TABLE fired (at int);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN INSERT INTO noted VALUES (current_setting('search_path')); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER note AFTER INSERT ON fired DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    session.run(
+        "SET search_path = public; BEGIN; INSERT INTO fired VALUES (1); SELECT sequin.refresh('crm.contact'); COMMIT",
+    );
+    assert_eq!(session.value("TABLE noted"), "public");
+}
+
+#[test]
 fn internal_functions_are_for_nobody_and_for_our_tables_alone() {
     let world = World::new(Config::new().records("Contact", 5).records("Case", 0));
     let mut session = world.connect();
