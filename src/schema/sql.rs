@@ -47,7 +47,7 @@ fn column_options(field: &Field) -> String {
     options_clause(&options)
 }
 
-/// The type of a field's column.
+/// The type of a field's column. What is no word of SQL's own has its schema: IMPORT runs with the session's search path.
 pub fn sql_type(ty: Type, remote_type: &str) -> &'static str {
     match ty {
         Type::Bool => "boolean",
@@ -56,13 +56,13 @@ pub fn sql_type(ty: Type, remote_type: &str) -> &'static str {
         Type::Int => "bigint",
         Type::Float => "double precision",
         Type::Decimal => "numeric",
-        Type::Text => "text",
-        Type::Date => "date",
+        Type::Text => "pg_catalog.text",
+        Type::Date => "pg_catalog.date",
         Type::Time => "time",
-        Type::Instant => "timestamptz",
-        Type::Bytes => "bytea",
-        Type::Json => "jsonb",
-        Type::TextList => "text[]",
+        Type::Instant => "timestamp with time zone",
+        Type::Bytes => "pg_catalog.bytea",
+        Type::Json => "pg_catalog.jsonb",
+        Type::TextList => "pg_catalog.text[]",
     }
 }
 

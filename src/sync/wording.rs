@@ -407,8 +407,8 @@ mod tests {
             r#"ALTER FOREIGN TABLE "salesforce"."contact" ADD COLUMN "brand_new__c" boolean OPTIONS (field 'BrandNew__c'"#,
             r#"ALTER TABLE "crm"."my ""contacts""" ADD COLUMN IF NOT EXISTS "brand_new__c" boolean"#,
             r#"ALTER FOREIGN TABLE "salesforce"."contact" DROP COLUMN "it's""#,
-            r#"ALTER FOREIGN TABLE "salesforce"."contact" DROP COLUMN "name", ADD COLUMN "name" jsonb OPTIONS"#,
-            r#"ALTER TABLE "crm"."my ""contacts""" ALTER COLUMN "name" TYPE jsonb USING NULL"#,
+            r#"ALTER FOREIGN TABLE "salesforce"."contact" DROP COLUMN "name", ADD COLUMN "name" pg_catalog.jsonb OPTIONS"#,
+            r#"ALTER TABLE "crm"."my ""contacts""" ALTER COLUMN "name" TYPE pg_catalog.jsonb USING NULL"#,
         ];
         assert_eq!(commands.len(), begins.len(), "{commands:#?}");
         for (command, begin) in commands.iter().zip(begins) {

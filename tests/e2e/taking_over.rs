@@ -147,6 +147,8 @@ fn nothing_that_is_shipped_runs_what_others_planted() {
             panic!("{sql}\n{failure:#?}");
         }
     };
+    run("", "IMPORT FOREIGN SCHEMA salesforce LIMIT TO (lead) FROM SERVER sf INTO salesforce");
+    run("", "SELECT FROM salesforce.lead");
     run(
         "start_sync",
         "SELECT sequin.start_sync('salesforce.contact', 'crm.contact', options => '{\"sweep_every\": \"1 hour\"}')",
@@ -179,6 +181,16 @@ fn nothing_that_is_shipped_runs_what_others_planted() {
     run("sequin_fdw_handler", "EXPLAIN (VERBOSE) SELECT * FROM salesforce.contact LIMIT 3");
     run("sequin_fdw_validator", "ALTER SERVER sf OPTIONS (ADD page_size '300')");
     assert!(shipped.is_empty(), "not tried: {shipped:?}");
+    let of_others = admin.column(
+        "SELECT a.attname FROM pg_catalog.pg_attribute a \
+         JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid \
+         JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+         JOIN pg_catalog.pg_namespace m ON m.oid OPERATOR(pg_catalog.=) t.typnamespace \
+         WHERE m.nspname OPERATOR(pg_catalog.=) 'evil' \
+         AND n.nspname OPERATOR(pg_catalog.=) ANY ('{salesforce,crm,sequin}'::pg_catalog.name[])",
+    );
+    assert!(of_others.is_empty(), "columns of planted types: {of_others:?}");
 }
 
 #[test]
