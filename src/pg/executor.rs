@@ -129,6 +129,21 @@ impl<'e> ScanNode<'e> {
         unsafe { memory::within(memory, work) }
     }
 
+    /// Runs `work` with memory that lasts as long as the statement.
+    ///
+    /// Postgres calls the callbacks that return rows in memory that lasts until the next row.
+    /// <https://www.postgresql.org/docs/current/fdw-callbacks.html#FDW-CALLBACKS-SCAN>
+    pub fn for_the_statement<T>(self, work: impl FnOnce() -> T) -> T {
+        // SAFETY: live as long as its nodes.
+        unsafe { memory::within(self.memory(), work) }
+    }
+
+    /// The memory that lasts as long as the statement.
+    fn memory(self) -> pg_sys::MemoryContext {
+        // SAFETY: an executor's state lives as long as its nodes.
+        unsafe { (*self.node().ss.ps.state).es_query_cxt }
+    }
+
     /// Counts records that the scan has changed for the command tag, and as its rows for EXPLAIN ANALYZE.
     pub fn count(self, changed: u64) {
         // SAFETY: a node's state is live, and nobody else holds a reference to it now.
@@ -155,22 +170,22 @@ impl<'e> ScanNode<'e> {
         if below.is_null() {
             return Err(Error::new(Kind::Internal, "there is no plan below the scan"));
         }
-        // SAFETY: a live node that the executor has set up; two slots of one row type.
-        unsafe {
-            let row = pg_sys::ExecProcNode(below);
-            if Slot::new(row).is_some_and(|row| !row.is_empty()) {
-                pg_sys::ExecCopySlot(slot.as_ptr(), row);
-            }
+        // A node keeps what it allocates, such as a sort or the partitions of a hash table, for as long as it runs.
+        // SAFETY: a live node that the executor has set up.
+        let row = self.for_the_statement(|| unsafe { pg_sys::ExecProcNode(below) });
+        // SAFETY: null, or a slot of that node, which is live.
+        if let Some(row) = unsafe { Slot::new(row) }.filter(|row| !row.is_empty()) {
+            // SAFETY: two live slots of one row type. The copy is the slot's own.
+            unsafe { pg_sys::ExecCopySlot(slot.as_ptr(), row.as_ptr()) };
         }
         Ok(())
     }
 
     /// Hangs a value on the scan; it is dropped with the executor's memory.
     pub fn keep<T>(mut self, value: T) {
-        // SAFETY: an executor's state lives as long as its nodes.
-        let memory = unsafe { (*self.node().ss.ps.state).es_query_cxt };
+        let kept = memory::keep(self.memory(), value);
         // SAFETY: a live node, of which nobody else holds a reference now.
-        unsafe { self.node.as_mut() }.fdw_state = memory::keep(memory, value).cast();
+        unsafe { self.node.as_mut() }.fdw_state = kept.cast();
     }
 
     /// # Safety

@@ -263,7 +263,8 @@ unsafe fn running<'e>(node: *mut pg_sys::ForeignScanState) -> Option<(ScanNode<'
 unsafe extern "C-unwind" fn iterate_direct_modify(node: *mut pg_sys::ForeignScanState) -> *mut pg_sys::TupleTableSlot {
     // SAFETY: see above.
     let Some((view, direct)) = (unsafe { running(node) }) else { return ptr::null_mut() };
-    let changed = or_raise(direct.run(view));
+    // It goes through all records at once: what it allocates outlives each of them.
+    let changed = or_raise(view.for_the_statement(|| direct.run(view)));
     view.count(changed);
     ptr::null_mut()
 }

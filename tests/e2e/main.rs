@@ -12,6 +12,7 @@ mod analyzing;
 mod calling;
 mod cancelling;
 mod credentials;
+mod declined_groups;
 mod differential;
 mod encodings;
 mod explaining;
