@@ -59,6 +59,7 @@ mod sync;
 mod synced;
 mod time_limit;
 mod token_file;
+mod upgrade;
 mod upsert;
 mod version;
 mod wait;

@@ -9,6 +9,7 @@ use pgrx::{PGRXSharedMemory, PgLwLock, pg_guard, pg_shmem_init};
 
 use super::synced::now;
 use super::time_limit::{self, Work};
+use super::upgrade;
 
 /// Databases that can have a worker at a time.
 const MAX_DATABASES: usize = 64;
@@ -84,10 +85,11 @@ static REGISTRY: PgLwLock<Registry> = unsafe { PgLwLock::new(c"sequin_fdw regist
 static mut PRELOADED: bool = false;
 
 #[allow(unexpected_cfgs)] // The macro's own.
-/// Asks for the memory, if the postmaster is what loads the library.
+/// Asks for the memory, if the postmaster is what loads the library. Without it nothing of ours runs: so it is in an
+/// upgrade.
 pub fn prepare() {
     // SAFETY: a global of the postmaster's.
-    if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+    if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } || upgrade::is_running() {
         return;
     }
     pg_shmem_init!(REGISTRY);

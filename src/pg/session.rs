@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 
 use super::token_file::TokenFile;
 use super::wait::IoThread;
-use super::{catalog, rates_file, settings, wait};
+use super::{catalog, rates_file, settings, upgrade, wait};
 use crate::connector;
 use crate::connector::contract::Connector;
 use crate::connector::machine::Job;
@@ -60,6 +60,7 @@ impl Remote {
     /// The session of a user with a server; options and credentials are read anew, so that an ALTER counts
     /// from the next scan on.
     pub fn open(server_oid: pg_sys::Oid, user: pg_sys::Oid) -> Result<Remote> {
+        upgrade::forbid()?;
         let server = catalog::server(server_oid)?;
         let mapping = catalog::mapping(user, server_oid, &server.server)?;
         let token_file = TokenFile::new(&mapping);

@@ -56,6 +56,7 @@ mod taking_over;
 mod tls;
 mod traps;
 mod types;
+mod upgrading;
 mod write_faults;
 mod writing;
 mod writing_aborts;

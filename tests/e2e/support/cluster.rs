@@ -138,11 +138,16 @@ impl Cluster {
         command.status().is_ok_and(|status| status.success())
     }
 
-    /// One of Postgres's programs, run as whoever owns the cluster: Postgres does not run as root.
-    pub fn program(&self, name: &str) -> Command {
+    /// Where Postgres's programs are.
+    pub fn programs(&self) -> PathBuf {
         let config = env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
         let bin = Command::new(config).arg("--bindir").output().expect("pg_config runs");
-        let program = Path::new(String::from_utf8_lossy(&bin.stdout).trim()).join(name);
+        String::from_utf8_lossy(&bin.stdout).trim().into()
+    }
+
+    /// One of Postgres's programs, run as whoever owns the cluster: Postgres does not run as root.
+    pub fn program(&self, name: &str) -> Command {
+        let program = self.programs().join(name);
         let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
         let mut command = if root {
             let mut command = Command::new("runuser");
