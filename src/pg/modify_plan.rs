@@ -86,10 +86,7 @@ pub fn instead_of_row(rel: Rel<'_>, table: &Table) -> Option<BTreeSet<i32>> {
         return None;
     }
     let mut needed = modification.used(rel.number());
-    // Since 18, RETURNING may ask an UPDATE for old values too.
-    if op == Op::Delete || cfg!(feature = "pg18") {
-        needed.extend(modification.returned(rel.number()));
-    }
+    needed.extend(modification.returned_before(rel.number(), op));
     if op == Op::Update {
         needed.extend(modification.set().into_iter().map(i32::from));
     }
@@ -120,7 +117,7 @@ pub fn plan(
         given,
         defaulted: if op == Op::Insert { modification.defaulted() } else { Vec::new() },
         returns: node.returns(),
-        returning: returning(&table, op, everything, &node.returned(target, relation)),
+        returning: returning(&table, op, everything, &node.returned_after(target, relation, op)),
         batched: node.has_one_target() && !touched && !node.checks(),
         touched,
         skip_duplicates: node.skips_conflicts(),

@@ -8,8 +8,9 @@ use pgrx::{PgList, is_a, pg_sys};
 
 use super::hooks;
 use super::memory::c_text;
-use super::node::{self, Node, Shape, named};
+use super::node::{self, Node, Shape, named, returned};
 use super::planner::Rel;
+use super::version::RowState;
 use crate::query::change::Op;
 
 fn op(command: pg_sys::CmdType::Type) -> Option<Op> {
@@ -170,10 +171,10 @@ impl<'p> Modification<'p> {
         unsafe { named(relation, expressions) }
     }
 
-    /// The attributes of a relation that RETURNING names; 0 stands for the whole row.
-    pub fn returned(self, relation: u32) -> BTreeSet<i32> {
+    /// The attributes of the target that RETURNING names of the row as it was; 0 stands for the whole row.
+    pub fn returned_before(self, relation: u32, op: Op) -> BTreeSet<i32> {
         // SAFETY: a list of live target entries, or null.
-        unsafe { named(relation, [self.query().returningList.cast()]) }
+        unsafe { returned(relation, self.query().returningList, op, RowState::Before) }
     }
 
     /// Asks for an attribute of a relation in each row, under a name that the executor will find it by. Attribute 0 is
@@ -242,10 +243,10 @@ impl<'p> ModifyPlanNode<'p> {
         attributes(nth(self.node().updateColnosLists, target))
     }
 
-    /// The attributes that RETURNING names of its n-th target; 0 stands for the whole row.
-    pub fn returned(self, target: i32, relation: u32) -> BTreeSet<i32> {
+    /// The attributes that RETURNING names of its n-th target's row as it is afterwards; 0 stands for the whole row.
+    pub fn returned_after(self, target: i32, relation: u32, op: Op) -> BTreeSet<i32> {
         // SAFETY: null, or a list of live target entries.
-        unsafe { named(relation, [nth(self.node().returningLists, target).cast()]) }
+        unsafe { returned(relation, nth(self.node().returningLists, target), op, RowState::After) }
     }
 }
 

@@ -9,6 +9,9 @@ use std::ptr::{self, NonNull};
 
 use pgrx::{PgList, is_a, pg_sys};
 
+use super::version::{self, RowState};
+use crate::query::change::Op;
+
 /// Where a node stands that has no place in the statement's text.
 const NOWHERE: i32 = -1;
 /// Where a NULL stands that means DEFAULT. No other code gives a node this place; all take it for none.
@@ -295,6 +298,24 @@ pub fn list<T>(items: impl IntoIterator<Item = *mut T>) -> *mut pg_sys::List {
         list.push(item);
     }
     if list.is_empty() { ptr::null_mut() } else { list.into_pg() }
+}
+
+/// The attributes of a relation that a list RETURNING of this operation names of its row in one state; 0 stands for the
+/// whole row.
+///
+/// # Safety
+/// The list must be null, or hold live target entries.
+pub unsafe fn returned(relation: u32, list: *mut pg_sys::List, op: Op, wanted: RowState) -> BTreeSet<i32> {
+    // A deleted record is shown as it was, any other as it is.
+    let usual = if op == Op::Delete { RowState::Before } else { RowState::After };
+    let flags = pg_sys::PVC_RECURSE_AGGREGATES | pg_sys::PVC_RECURSE_WINDOWFUNCS | pg_sys::PVC_RECURSE_PLACEHOLDERS;
+    // SAFETY: by the contract above; what comes back are columns.
+    let columns = unsafe { PgList::<pg_sys::Var>::from_pg(pg_sys::pull_var_clause(list.cast(), flags as i32)) };
+    // SAFETY: live columns.
+    let columns = columns.iter_ptr().map(|column| unsafe { &*column });
+    let columns = columns.filter(|column| u32::try_from(column.varno) == Ok(relation));
+    let columns = columns.filter(|column| version::row_state(column).unwrap_or(usual) == wanted);
+    columns.map(|column| column.varattno.into()).collect()
 }
 
 /// The attributes of a relation that expressions name; 0 stands for the whole row.

@@ -231,6 +231,25 @@ pub unsafe fn create_wait_event_set(room: c_int) -> *mut pg_sys::WaitEventSet {
     }
 }
 
+/// Which state of the target's row a column in RETURNING shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum RowState {
+    Before,
+    After,
+}
+
+/// Which state of a row a column in RETURNING is said to be of: since 18 by `old.` or `new.`.
+#[cfg_attr(not(feature = "pg18"), expect(unused_variables))]
+pub fn row_state(column: &pg_sys::Var) -> Option<RowState> {
+    #[cfg(feature = "pg18")]
+    match column.varreturningtype {
+        pg_sys::VarReturningType::VAR_RETURNING_OLD => return Some(RowState::Before),
+        pg_sys::VarReturningType::VAR_RETURNING_NEW => return Some(RowState::After),
+        _ => {}
+    }
+    None
+}
+
 /// Whether a path key is of descending order.
 pub fn descends(key: &pg_sys::PathKey) -> bool {
     #[cfg(not(feature = "pg18"))]

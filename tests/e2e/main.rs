@@ -29,6 +29,7 @@ mod pushing;
 mod random_queries;
 mod rates;
 mod retrying;
+mod returning;
 mod secrets;
 mod settings;
 mod shaping;
