@@ -56,7 +56,7 @@ impl Addresses {
         let anonymous = url.username().is_empty() && url.password().is_none();
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
         let named = [&self.base, &self.login].into_iter().flatten().any(|known| known.host() == url.host());
-        let of_vendor = domains.iter().any(|domain| matches(&format!("*.{domain}"), host));
+        let of_vendor = domains.iter().any(|domain| allows(&format!("*.{domain}"), host));
         if self.check_scheme(url).is_ok() && bare && anonymous && url.has_host() && (named || of_vendor) {
             return Ok(());
         }
