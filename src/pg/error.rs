@@ -304,7 +304,8 @@ impl Trail {
     }
 }
 
-/// Runs `work`. If an interrupt ends it (a cancel, a timeout, a shutdown), `detail` gives the error's DETAIL.
+/// Runs `work`. If an interrupt ends it (a cancel, a timeout, a shutdown, a client that is gone), `detail` gives the
+/// error's DETAIL.
 pub fn detail_on_interrupt<T>(detail: &dyn Fn() -> Option<String>, work: impl FnOnce() -> T) -> T {
     let mut callback = pg_sys::ErrorContextCallback {
         // SAFETY: reads a global of the one thread that runs Postgres code.
@@ -343,7 +344,9 @@ unsafe extern "C-unwind" fn add_detail(arg: *mut c_void) {
     // SAFETY: `detail_on_interrupt` points to its own argument.
     let Some(detail) = (unsafe { arg.cast::<&dyn Fn() -> Option<String>>().as_ref() }) else { return };
     // SAFETY: reads the error that is being reported.
-    if !is_interrupt(unsafe { pg_sys::geterrcode() }) {
+    let code = unsafe { pg_sys::geterrcode() };
+    // Postgres ends a backend whose client is gone with the latter. Our own errors of that code are raised elsewhere.
+    if !is_interrupt(code) && code != PgSqlErrorCode::ERRCODE_CONNECTION_FAILURE as c_int {
         return;
     }
     if let Some(text) = detail() {

@@ -1,10 +1,10 @@
 //! Waiting for the I/O thread, so that a cancel, a timeout or a terminated backend ends the wait at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pgrx::{check_for_interrupts, pg_guard, pg_sys};
 
@@ -19,9 +19,20 @@ pub struct IoThread {
     events: *mut pg_sys::WaitEventSet,
 }
 
+unsafe extern "C-unwind" {
+    /// Whether the client is still connected; libpq/libpq.h, which the bindings leave out.
+    fn pq_check_connection() -> bool;
+}
+
+/// How often a backend looks whether its client is still there. Postgres itself looks only where
+/// client_connection_check_interval says so, and requests that nobody waits for still cost quota.
+const GLANCE: Duration = Duration::from_secs(1);
+
 thread_local! {
     /// The backend's I/O thread. Only the thread that runs Postgres code comes here.
     static IO: RefCell<Option<Rc<IoThread>>> = const { RefCell::new(None) };
+    /// When the backend last looked for its client.
+    static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// The I/O thread, started when first needed: a postmaster that preloads the library must not have one,
@@ -78,12 +89,39 @@ unsafe extern "C-unwind" fn stop(_code: i32, _arg: pg_sys::Datum) {
 ///
 /// Interrupts are served at every turn: they leave by unwinding, so whatever is on the stack is dropped.
 pub fn until<T>(thread: &IoThread, mut poll: impl FnMut() -> Poll<T>) -> T {
+    let timeout = if has_client() { GLANCE.as_millis() as i64 } else { -1 };
     loop {
+        look_for_client();
         check_for_interrupts!();
         if let Poll::Ready(value) = poll() {
             return value;
         }
-        sleep(thread, -1);
+        sleep(thread, timeout);
+    }
+}
+
+/// Whether this process serves a client; workers do not.
+fn has_client() -> bool {
+    // SAFETY: reads a global of the backend.
+    unsafe { !pg_sys::MyProcPort.is_null() }
+}
+
+/// Once in a while, has the next check for interrupts end the backend if its client is gone: as Postgres does, with
+/// FATAL 08006 in the log.
+/// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-CLIENT-CONNECTION-CHECK-INTERVAL>
+fn look_for_client() {
+    if !has_client() || LOOKED.get().is_some_and(|at| at.elapsed() < GLANCE) {
+        return;
+    }
+    LOOKED.set(Some(Instant::now()));
+    // SAFETY: a backend with a client has a socket to look at; an error of Postgres's unwinds.
+    let connected = unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| pq_check_connection()) };
+    if !connected {
+        // SAFETY: flags of the one thread that runs Postgres code, which signal handlers set as well.
+        unsafe {
+            pg_sys::ClientConnectionLost = 1;
+            pg_sys::InterruptPending = 1;
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod differential;
 mod encodings;
 mod explaining;
 mod faults;
+mod gone_clients;
 mod importing;
 mod isolation;
 mod limits;
