@@ -1,9 +1,9 @@
 \echo Use "CREATE EXTENSION sequin_fdw" to load this file. \quit
 
--- Whatever has no schema here is one of Postgres's own words. All else is named with its schema, functions, operators and
--- types too: what others have made in this database is never found instead.
+-- Functions, operators, types and relations have their schema throughout, so that nothing is found that others have made in
+-- this database. Words without one are SQL's own, such as integer and coalesce.
 
--- Fails if there is one: whoever had made it would own what is in it.
+-- This fails if the schema exists. Another role may have made it, and could then put its own functions beside ours.
 CREATE SCHEMA sequin;
 GRANT USAGE ON SCHEMA sequin TO PUBLIC;
 

@@ -200,7 +200,7 @@ fn unknown(place: Place, name: &str) -> Error {
     })
 }
 
-/// The hosts of a list, each as URLs have it: lower case, and in ASCII. Errors: the first entry that is no host.
+/// The hosts of a list, each as URLs have it: lower case, and in ASCII. Errors: the first entry that is not a host.
 pub fn hosts(list: &str) -> std::result::Result<Vec<String>, &str> {
     let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
     entries.map(|entry| host(entry).ok_or(entry)).collect()

@@ -231,7 +231,7 @@ pub fn warn(text: &str, hint: &str) {
     tell(PgLogLevel::WARNING, text, None, Some(hint));
 }
 
-/// Tells the client something that is no error.
+/// Sends the client a message below the level of an error.
 pub fn tell(level: PgLogLevel, text: &str, detail: Option<&str>, hint: Option<&str>) {
     let words = |text: &str| message(&shown(text.to_owned(), true)).into_owned();
     let mut report = ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, words(text), "sequin_fdw");

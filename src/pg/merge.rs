@@ -509,8 +509,8 @@ pub fn note_deleted(synced: &Synced, keys: &[&str], oldest: i64) -> Result<()> {
     Ok(())
 }
 
-/// Tells whoever listens that rows of a table have changed. Any role may listen: so the table is told by its OID, which means
-/// something only to those who may look it up in this database.
+/// Notifies listeners that rows of a table have changed. Any role may listen, so the payload gives the table's OID and not its
+/// name.
 pub fn notify(synced: &Synced, changed: u64) -> Result<()> {
     let payload = serde_json::json!({ "target": synced.target.to_u32(), "changed": changed }).to_string();
     let spi = Spi::connect()?;

@@ -65,7 +65,7 @@ pub fn max_requests() -> u32 {
 /// The hosts that requests may go to: those that the wrapper's option lists, as far as the setting does not leave them out.
 /// Empty means any.
 ///
-/// Errors: HV00D if an entry is no host, 42501 if there is none that both list, or nobody knows what the setting would be.
+/// Errors: HV00D if an entry is not a host, 42501 if the two lists share no host or the configured value is hidden.
 pub fn allowed_hosts(option: &str) -> Result<Vec<String>> {
     if HIDDEN.load(Ordering::Relaxed) {
         return Err(Error::new(Kind::Forbidden, "the hosts that may be asked are not known in this session")

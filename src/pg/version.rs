@@ -323,7 +323,7 @@ pub unsafe fn met_in_indexes(
     (!none).then_some(met)
 }
 
-/// Where the value is from that RESET gives a setting: the default, if there is no such setting.
+/// The source of the value that RESET gives a setting; the default if the setting does not exist.
 pub fn reset_source(name: &CStr) -> pg_sys::GucSource::Type {
     #[cfg(any(feature = "pg14", feature = "pg15"))]
     let found = {
@@ -332,7 +332,7 @@ pub fn reset_source(name: &CStr) -> pg_sys::GucSource::Type {
             let count = usize::try_from(pg_sys::GetNumConfigOptions()).unwrap_or(0);
             std::slice::from_raw_parts(pg_sys::get_guc_variables(), count).iter()
         };
-        // SAFETY: the same; whoever gives one first gives it its capitals.
+        // SAFETY: the same. The case of a name is that of its first use.
         all.find(|one| unsafe { CStr::from_ptr((***one).name) }.to_bytes().eq_ignore_ascii_case(name.to_bytes()))
             .map_or(ptr::null_mut(), |one| *one)
     };

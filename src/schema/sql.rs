@@ -47,7 +47,8 @@ fn column_options(field: &Field) -> String {
     options_clause(&options)
 }
 
-/// The type of a field's column. What is no word of SQL's own has its schema: IMPORT runs with the session's search path.
+/// The type of a field's column. Types that are not SQL keywords have their schema, since IMPORT runs with the session's search
+/// path.
 pub fn sql_type(ty: Type, remote_type: &str) -> &'static str {
     match ty {
         Type::Bool => "boolean",
