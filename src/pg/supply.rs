@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys::Oid;
 
+use super::memory::c_text;
 use crate::query::page::Page;
 use crate::schema::Field;
 
@@ -69,9 +70,12 @@ pub fn read_by<T>(statement: &str, work: impl FnOnce() -> T) -> T {
             });
         }
     }
+    // As the executor has it: in the database's encoding.
+    // SAFETY: a NUL-terminated string.
+    let text = unsafe { CStr::from_ptr(c_text(statement)) }.to_owned();
     AT_HAND.with_borrow_mut(|slot| {
         if let Some(at_hand) = slot {
-            at_hand.statement = CString::new(statement).ok();
+            at_hand.statement = Some(text);
         }
     });
     let _done = Done;
