@@ -85,8 +85,8 @@ static REGISTRY: PgLwLock<Registry> = unsafe { PgLwLock::new(c"sequin_fdw regist
 static mut PRELOADED: bool = false;
 
 #[allow(unexpected_cfgs)] // The macro's own.
-/// Asks for the memory, if the postmaster is what loads the library. Without it nothing of ours runs: so it is in an
-/// upgrade.
+/// Asks for the memory, if the postmaster is what loads the library. Nothing of ours runs without it, so a server that
+/// runs for an upgrade gets none.
 pub fn prepare() {
     // SAFETY: a global of the postmaster's.
     if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } || upgrade::is_running() {
