@@ -345,8 +345,10 @@ unsafe extern "C-unwind" fn add_detail(arg: *mut c_void) {
     let Some(detail) = (unsafe { arg.cast::<&dyn Fn() -> Option<String>>().as_ref() }) else { return };
     // SAFETY: reads the error that is being reported.
     let code = unsafe { pg_sys::geterrcode() };
-    // Postgres ends a backend whose client is gone with the latter. Our own errors of that code are raised elsewhere.
-    if !is_interrupt(code) && code != PgSqlErrorCode::ERRCODE_CONNECTION_FAILURE as c_int {
+    // Postgres ends a backend whose client is gone with an error of another class.
+    // SAFETY: a flag of this process.
+    let client_is_gone = unsafe { pg_sys::ClientConnectionLost } != 0;
+    if !is_interrupt(code) && !client_is_gone {
         return;
     }
     if let Some(text) = detail() {

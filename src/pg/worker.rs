@@ -66,12 +66,17 @@ const AFTER_LOCK: Duration = Duration::from_secs(1);
 /// How often a look at the changes goes back far.
 const LONG_LOOK: Duration = Duration::from_secs(300);
 
+/// How often messages that were missed count as a mend: where others change very much, they are missed all the time.
+const AFTER_MISSED: Duration = Duration::from_secs(15);
+
 /// So many relations that changed are remembered until the next look. Beyond that, any may have.
 const MOST_ALTERED: usize = 1_000;
 
 thread_local! {
     /// Whether something has changed that any table may fail for: what failed may work now.
     static MENDED: Cell<bool> = const { Cell::new(false) };
+    /// Whether this process has missed some of the messages about such changes, because others change very much.
+    static MISSED: Cell<bool> = const { Cell::new(false) };
     /// The relations whose definition, triggers or constraints have changed.
     static ALTERED: RefCell<HashSet<Oid>> = RefCell::default();
 }
@@ -103,7 +108,8 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
     set(c"default_transaction_isolation", c"read committed");
     // Made for statements.
     set(c"sequin_fdw.max_requests", c"0");
-    let mut worker = Worker { database, tables: Vec::new(), looked: None, overrun: registry::take_overrun(database) };
+    let mut worker =
+        Worker { database, tables: Vec::new(), looked: None, overrun: registry::take_overrun(database), missed: None };
     loop {
         serve();
         if worker.must_look() {
@@ -171,9 +177,8 @@ fn watch_definitions() {
 #[pg_guard]
 unsafe extern "C-unwind" fn note_altered(_argument: Datum, relation: Oid) {
     ALTERED.with_borrow_mut(|altered| {
-        // As above.
         if relation == pg_sys::InvalidOid || altered.len() >= MOST_ALTERED {
-            MENDED.set(true);
+            MISSED.set(true);
         } else {
             altered.insert(relation);
         }
@@ -181,9 +186,13 @@ unsafe extern "C-unwind" fn note_altered(_argument: Datum, relation: Oid) {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn note_mended(_argument: Datum, _cache: c_int, _hash: u32) {
-    // Whatever row it is of. A process that has missed some of the messages is told that any may have changed.
-    MENDED.set(true);
+unsafe extern "C-unwind" fn note_mended(_argument: Datum, _cache: c_int, hash: u32) {
+    // Whatever row it is of; 0 is any.
+    if hash == 0 {
+        MISSED.set(true);
+    } else {
+        MENDED.set(true);
+    }
 }
 
 fn database_name_of() -> String {
@@ -197,6 +206,8 @@ struct Worker {
     looked: Option<Instant>,
     /// What the worker before was ended for.
     overrun: Option<Work>,
+    /// When messages that were missed last counted as a mend.
+    missed: Option<Instant>,
 }
 
 /// A synced table as the list shows it.
@@ -315,7 +326,12 @@ impl Worker {
     /// Tries at once what failed for something that has been mended, and lets that wait which the worker before was ended
     /// for.
     fn take_notice(&mut self) {
-        let (mended, altered) = (MENDED.take(), ALTERED.take());
+        let (mut mended, altered) = (MENDED.take(), ALTERED.take());
+        if MISSED.get() && self.missed.is_none_or(|at| at.elapsed() >= AFTER_MISSED) {
+            MISSED.set(false);
+            self.missed = Some(Instant::now());
+            mended = true;
+        }
         for table in &mut self.tables {
             if mended || altered.contains(&table.listed.target) || altered.contains(&table.listed.source) {
                 table.try_at_once();
@@ -389,8 +405,8 @@ impl Followed {
         // Somebody's refresh has succeeded, say.
         if set || (self.waits && listed.next_try_in.is_none()) {
             self.poll_at = self.not_before.max(Instant::now());
-            self.mends += 1;
         }
+        self.mends += u64::from(set);
         self.listed = listed;
         self.scheduled()
     }

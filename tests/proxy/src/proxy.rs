@@ -1,6 +1,6 @@
 //! A running proxy: its listening socket, its threads and how they end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -22,12 +22,28 @@ pub struct Proxy {
     acceptor: Option<JoinHandle<Vec<JoinHandle<()>>>>,
 }
 
+/// Listens on a port that this process has not used yet: whoever remembers what an address has answered must not take one
+/// proxy for another. An odd one, as those of sandboxes are even.
+fn listen() -> io::Result<TcpListener> {
+    static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    // Those that are no use stay bound until there is one that is.
+    let mut others = Vec::new();
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        if !port.is_multiple_of(2) && USED.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return Ok(listener);
+        }
+        others.push(listener);
+    }
+}
+
 impl Proxy {
     /// A proxy for the server at `upstream`, a socket address or a URL such as `http://127.0.0.1:8080`. At first
     /// everything passes.
     pub fn start(upstream: impl Display) -> io::Result<Proxy> {
         let upstream = resolve(&upstream.to_string())?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = listen()?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             upstream,

@@ -1,9 +1,10 @@
 //! A running sandbox, as a synchronous test holds it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -95,11 +96,28 @@ pub struct Sandbox {
     runtime: Option<Runtime>,
 }
 
+/// Listens on a port; on one that this process has not used yet if it is 0. Whoever remembers what an address has answered,
+/// that it is to be left alone for an hour, say, must not take one sandbox for another. Even, as those of proxies are odd.
+async fn listen(port: u16) -> io::Result<TcpListener> {
+    static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    // Those that are no use stay bound until there is one that is.
+    let mut others = Vec::new();
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let bound = listener.local_addr()?.port();
+        let fits = bound.is_multiple_of(2) && USED.lock().unwrap_or_else(PoisonError::into_inner).insert(bound);
+        if port != 0 || fits {
+            return Ok(listener);
+        }
+        others.push(listener);
+    }
+}
+
 impl Sandbox {
     pub fn start(config: Config) -> io::Result<Sandbox> {
         let runtime =
             Builder::new_multi_thread().worker_threads(config.threads).thread_name("sandbox").enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)))?;
+        let listener = runtime.block_on(listen(config.port))?;
         let (scheme, ca_pem, acceptor) = if config.tls {
             let (ca_pem, server) = tls::authority()?;
             ("https", Some(ca_pem), Some(TlsAcceptor::from(server)))
