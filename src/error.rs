@@ -56,8 +56,10 @@ pub enum Kind {
     Conflict,
     /// A rate limit or a quota is used up.
     Quota,
-    /// A request larger than the API takes.
+    /// A request larger than the API takes, or an answer larger than is taken here.
     TooLarge,
+    /// This process may use no more memory, or the system has none.
+    OutOfMemory,
     /// A query the API finds too complicated.
     TooComplex,
     /// The API forgot the cursor of a running scan.
@@ -104,6 +106,7 @@ impl Kind {
             Kind::Conflict => "40001",
             Kind::Quota => "53400",
             Kind::TooLarge => "54000",
+            Kind::OutOfMemory => "53200",
             Kind::TooComplex => "54001",
             Kind::CursorLost => "34000",
             Kind::ReadOnlyTransaction => "25006",

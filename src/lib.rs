@@ -11,11 +11,13 @@
 //!
 //! [`sync`] says how a synced table is kept equal to the API.
 //!
-//! [`schema`], [`value`], [`options`] and [`error`] are what all of them speak of.
+//! [`schema`], [`value`], [`options`] and [`error`] are what all of them speak of; [`heap`] says how much memory all of them
+//! together may take.
 #![deny(unsafe_code)]
 
 mod connector;
 mod error;
+mod heap;
 mod http;
 mod io;
 mod number;
@@ -33,6 +35,7 @@ pgrx::pg_module_magic!();
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
     pg::forgo_backtraces();
+    pg::allocator::install();
     pg::settings::define();
     pg::hooks::install();
     pg::statements::install();

@@ -76,7 +76,11 @@ impl Value {
                 || far_date(micros.div_euclid(DAY)),
                 |instant| instant.to_rfc3339_opts(SecondsFormat::Micros, true),
             ),
-            Value::Bytes(bytes) => bytes.iter().fold("\\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
+            Value::Bytes(bytes) => {
+                let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+                let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+                "\\x".chars().chain(digits).collect()
+            }
             Value::List(items) => {
                 let items: Vec<_> = items.iter().map(Value::to_array_item).collect();
                 format!("{{{}}}", items.join(","))

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use serde::de::DeserializeOwned;
 
+use super::wire::Response;
 use crate::error::{Error, Kind, is_hidden};
 
 /// At most 1 KB of text, escaped where it is hidden.
@@ -26,6 +28,15 @@ pub fn excerpt(bytes: &[u8], most: usize) -> String {
         text.push('…');
     }
     text
+}
+
+/// An API says in less than this why it refuses something. What is larger comes from elsewhere, and is not read.
+const LARGEST_REFUSAL: usize = 256 << 10;
+
+/// What a refusal says, if it is in the words of an API.
+pub fn refusal<T: DeserializeOwned>(response: &Response) -> Option<T> {
+    let body = &response.body;
+    if body.len() <= LARGEST_REFUSAL { serde_json::from_slice(body).ok() } else { None }
 }
 
 /// An answer that is not what the API promises to send. `api`: as users write its name.

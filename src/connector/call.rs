@@ -1,10 +1,12 @@
 //! A request that a user words: for what an API can do beside reading and writing records.
 
+use bytes::Bytes;
 use reqwest::Method;
 
 use super::machine::{Job, once};
 use super::wire::{Effect, Request};
 use crate::error::{Error, Kind, Result};
+use crate::heap;
 
 /// What the API answered, whatever that is: a refusal too.
 #[derive(Clone, Debug)]
@@ -23,7 +25,7 @@ const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::P
 ///
 /// Errors: 22P02 for a malformed method or path, 42501 for a path that leads to another host. Whether it stays
 /// below `base_url` is checked when it is sent.
-pub fn call(method: &str, path: &str, body: Option<String>) -> Result<(Request, Job<Vec<Answer>>)> {
+pub fn call(method: &str, path: &str, body: Option<Bytes>) -> Result<(Request, Job<Vec<Answer>>)> {
     let method = METHODS.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(method)).ok_or_else(|| {
         Error::new(Kind::Malformed, format!("\"{method}\" is no method of HTTP that can be called"))
             .hint("GET, HEAD, POST, PUT, PATCH or DELETE.")
@@ -39,6 +41,8 @@ pub fn call(method: &str, path: &str, body: Option<String>) -> Result<(Request, 
         let header = |name: &str| response.headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes()));
         let names = response.headers.keys().map(|name| name.as_str()).filter(|name| !name.contains("cookie"));
         let headers = names.map(|name| (name.to_owned(), header(name).collect::<Vec<_>>().join(", "))).collect();
+        // It is copied where it has to be mended, and once more where it is no JSON.
+        let _aside = heap::set_aside(response.body.len().saturating_mul(4))?;
         let text = String::from_utf8_lossy(&response.body);
         // Postgres has no place for U+0000, in JSON or elsewhere.
         let text = text.replace('\0', "\u{FFFD}").replace("\\u0000", "\\ufffd");
@@ -78,7 +82,7 @@ mod tests {
             assert_eq!(call("GET", path, None).err().unwrap().kind(), Kind::Malformed, "{path:?}");
         }
         assert_eq!(call("CONNECT", "/a", None).err().unwrap().kind(), Kind::Malformed);
-        let (request, _) = call("post", "/a?b=c%20d", Some("{}".to_owned())).unwrap();
+        let (request, _) = call("post", "/a?b=c%20d", Some("{}".into())).unwrap();
         assert_eq!((request.method, request.path.as_str(), request.effect), (Method::POST, "/a?b=c%20d", Effect::Once));
         assert_eq!(call("head", "/a", None).unwrap().0.effect, Effect::None);
     }

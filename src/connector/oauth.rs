@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::answer::{one_line, seconds};
+use super::answer::{self, one_line, seconds};
 use super::contract::Token;
 use super::wire::{Body, Effect, Host, Request, Response, query};
 use crate::error::{Error, Kind, Result};
@@ -38,6 +38,9 @@ pub fn with_basic(request: Request, client: &str, secret: &SecretString) -> Requ
     let header = format!("Basic {}", STANDARD.encode(pair.expose_secret()));
     Request { headers: vec![("Authorization", header)], ..request }
 }
+
+/// Servers take no longer headers.
+const LONGEST_TOKEN: usize = 64 << 10;
 
 #[derive(Deserialize)]
 struct Granted {
@@ -73,6 +76,9 @@ pub fn read_token(response: &Response) -> Result<Token> {
     if granted.access_token.is_empty() {
         return Err(unreadable("holds an empty access token"));
     }
+    if granted.access_token.len().max(granted.refresh_token.as_ref().map_or(0, String::len)) > LONGEST_TOKEN {
+        return Err(unreadable("holds a token that no header would take"));
+    }
     let instance = match granted.instance_url {
         Some(url) => Some(Url::parse(&url).map_err(|_| unreadable("names an instance that is no URL"))?),
         None => None,
@@ -95,7 +101,7 @@ pub struct Refusal {
 
 /// The refusal that an answer holds, if it is one.
 pub fn read_refusal(response: &Response) -> Option<Refusal> {
-    serde_json::from_slice(&response.body).ok()
+    answer::refusal(response)
 }
 
 #[derive(Serialize)]

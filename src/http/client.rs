@@ -1,25 +1,24 @@
 //! Puts one request on the wire and reads one answer, whole.
 
 use std::io::Read as _;
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Certificate, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::address::origin;
+use super::body::{Incoming, Spoilt};
 use super::fault;
 use super::meter::Account;
 use super::retry::Setback;
+use super::room::Room;
 use crate::connector::wire::{Body, Request, Response};
 use crate::error::{Error, Kind, Result};
 use crate::options::ServerOptions;
 
 const USER_AGENT: &str = concat!("sequin_fdw/", env!("CARGO_PKG_VERSION"));
-
-/// No page of any API is near it; a larger body would only fill the memory.
-const LARGEST_BODY: usize = 256 << 20;
 
 /// An idle connection is closed before most servers would close it under a request.
 const IDLE: Duration = Duration::from_secs(50);
@@ -71,36 +70,48 @@ impl Client {
         account: &Account,
     ) -> Result<Response, Setback> {
         let built = self.build(request, url, token).map_err(Setback::lasting)?;
-        let answer = async {
-            let fault = |error| fault::setback(error, url, self.connect_timeout);
-            let mut answer = self.http.execute(built).await.map_err(fault)?;
-            let status = answer.status();
-            if status.is_redirection() && status != StatusCode::NOT_MODIFIED && status != StatusCode::MULTIPLE_CHOICES {
-                return Err(redirected(&answer));
-            }
-            let mut body = Collected::new(LARGEST_BODY, answer.content_length());
-            while let Some(chunk) = answer.chunk().await.map_err(fault)? {
-                account.count_bytes(chunk.len());
-                body.add(chunk)?;
-            }
-            Ok(Response {
-                status,
-                headers: std::mem::take(answer.headers_mut()),
-                body: body.bytes(),
-                origin: origin(url),
-                repeated: false,
-                request: None,
-            })
+        let fault = |error| fault::setback(error, url, self.connect_timeout);
+        let mut deadline = pin!(tokio::time::sleep(self.timeout));
+        let mut answer = tokio::select! {
+            answer = self.http.execute(built) => answer.map_err(fault)?,
+            () = &mut deadline => return Err(fault::timed_out(self.timeout)),
         };
-        match tokio::time::timeout(self.timeout, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(fault::timed_out(self.timeout)),
+        let status = answer.status();
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED && status != StatusCode::MULTIPLE_CHOICES {
+            return Err(redirected(&answer));
         }
+        let mut body = Incoming::new(answer.headers(), answer.content_length()).map_err(unwanted)?;
+        let (mut room, mut counted) = (Room::default(), 0);
+        loop {
+            let chunk = tokio::select! {
+                chunk = answer.chunk() => chunk.map_err(fault)?,
+                () = &mut deadline => return Err(fault::timed_out(self.timeout)),
+            };
+            let Some(chunk) = chunk else { break };
+            // That memory is short here is not the API's fault.
+            let before = Instant::now();
+            room.wait(body.wants(chunk.len())).await.map_err(unwanted)?;
+            let later = deadline.deadline() + before.elapsed();
+            deadline.as_mut().reset(later);
+            body.add(chunk).map_err(|spoilt| unusable(spoilt, url))?;
+            account.count_bytes(body.len() - counted);
+            counted = body.len();
+        }
+        let mut headers = std::mem::take(answer.headers_mut());
+        if body.is_packed() {
+            // They are not true of what is handed on.
+            headers.remove(CONTENT_ENCODING);
+            headers.remove(CONTENT_LENGTH);
+        }
+        let body = body.finish().map_err(|spoilt| unusable(spoilt, url))?;
+        account.count_bytes(body.len() - counted);
+        Ok(Response { status, headers, body, origin: origin(url), repeated: false, request: None })
     }
 
     fn build(&self, request: &Request, url: &Url, token: Option<&SecretString>) -> Result<reqwest::Request> {
         let mut built = reqwest::Request::new(request.method.clone(), url.clone());
         let headers = built.headers_mut();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         if let Some(body) = &request.body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(body)));
         }
@@ -169,73 +180,14 @@ fn redirected(answer: &reqwest::Response) -> Setback {
     Setback { perhaps_done, ..Setback::lasting(error) }
 }
 
-/// A body as it grows. One that came in one piece is not copied.
-struct Collected {
-    first: Bytes,
-    all: BytesMut,
-    /// Bytes that it is said to have.
-    expected: usize,
-    most: usize,
+/// An answer that came, and is not taken in.
+fn unwanted(error: Error) -> Setback {
+    Setback { perhaps_done: true, ..Setback::lasting(error) }
 }
 
-/// For no more than this room is made at once, whatever the answer says of itself.
-const LARGEST_ROOM: u64 = 4 << 20;
-
-impl Collected {
-    fn new(most: usize, expected: Option<u64>) -> Collected {
-        let expected = usize::try_from(expected.unwrap_or(0).min(LARGEST_ROOM)).unwrap_or(0);
-        Collected { first: Bytes::new(), all: BytesMut::new(), expected, most }
-    }
-
-    fn add(&mut self, chunk: Bytes) -> Result<(), Setback> {
-        let held = self.first.len() + self.all.len();
-        if held + chunk.len() > self.most {
-            let message = format!("the answer is larger than {} MiB", self.most >> 20);
-            let error = Error::new(Kind::TooLarge, message).hint("A smaller page_size may help.");
-            return Err(Setback { perhaps_done: true, ..Setback::lasting(error) });
-        }
-        if held == 0 {
-            self.first = chunk;
-            return Ok(());
-        }
-        if !self.first.is_empty() {
-            self.all.reserve(self.expected);
-            self.all.extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.all.extend_from_slice(&chunk);
-        Ok(())
-    }
-
-    fn bytes(self) -> Bytes {
-        if self.all.is_empty() { self.first } else { self.all.freeze() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_body_is_refused_as_soon_as_it_grows_beyond_the_cap() {
-        let mut body = Collected::new(1 << 20, None);
-        let chunk = Bytes::from(vec![b'x'; 400 << 10]);
-        assert!(body.add(chunk.clone()).is_ok() && body.add(chunk.clone()).is_ok());
-        let setback = body.add(chunk).unwrap_err();
-        assert_eq!(setback.error.kind(), Kind::TooLarge);
-        assert_eq!(setback.error.message(), "the answer is larger than 1 MiB");
-        assert!(setback.perhaps_done && !setback.passing);
-    }
-
-    #[test]
-    fn a_body_is_put_together_in_order_and_one_piece_is_not_copied() {
-        let piece = Bytes::from("one".to_owned());
-        let mut body = Collected::new(100, None);
-        body.add(piece.clone()).unwrap();
-        assert_eq!(body.bytes().as_ptr(), piece.as_ptr());
-        let mut body = Collected::new(100, None);
-        for piece in ["one", "", "two", "three"] {
-            body.add(Bytes::from_static(piece.as_bytes())).unwrap();
-        }
-        assert_eq!(body.bytes(), "onetwothree");
+fn unusable(spoilt: Spoilt, url: &Url) -> Setback {
+    match spoilt {
+        Spoilt::Refused(error) => unwanted(error),
+        Spoilt::Broken(error) => fault::unpacking(&error, url),
     }
 }

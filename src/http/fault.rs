@@ -22,8 +22,17 @@ pub fn setback(error: reqwest::Error, url: &Url, connect_timeout: Duration) -> S
         let message = format!("the request cannot be sent: {}", cause(&error));
         return Setback::lasting(Error::new(Kind::Internal, message));
     }
+    incomplete(&cause(&error), url)
+}
+
+/// What was received cannot be unpacked.
+pub fn unpacking(error: &io::Error, url: &Url) -> Setback {
+    incomplete(&io_cause(error.kind(), &error.to_string()), url)
+}
+
+fn incomplete(cause: &Cause, url: &Url) -> Setback {
     let host = authority(url);
-    dropped(match cause(&error) {
+    dropped(match cause {
         Cause::Closed => {
             format!("the connection to {host} was closed before the answer was complete")
         }
@@ -123,14 +132,19 @@ fn cause(error: &reqwest::Error) -> Cause {
         return Cause::NoSuchName;
     }
     match io_kind {
-        Some(io::ErrorKind::ConnectionRefused) => Cause::Other("connection refused".to_owned()),
-        Some(
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::UnexpectedEof,
-        ) => Cause::Closed,
         None if text.contains("closed") || text.contains("end of file") => Cause::Closed,
-        _ => Cause::Other(text.split(" (os error").next().unwrap_or(&text).to_owned()),
+        None => Cause::Other(text),
+        Some(kind) => io_cause(kind, &text),
+    }
+}
+
+fn io_cause(kind: io::ErrorKind, text: &str) -> Cause {
+    match kind {
+        io::ErrorKind::ConnectionRefused => Cause::Other("connection refused".to_owned()),
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => Cause::Closed,
+        _ => Cause::Other(text.split(" (os error").next().unwrap_or(text).to_owned()),
     }
 }

@@ -11,12 +11,14 @@ use super::courier::{Courier, Denial};
 use super::limiter::Limiter;
 use super::meter::Account;
 use super::retry::Policy;
+use super::room::Room;
 use super::scrub::Scrubber;
 use super::token::{Keyring, TokenStore};
 use crate::connector::contract::Connector;
 use crate::connector::machine::{Job, Step};
-use crate::connector::wire::{Host, Request, Response};
+use crate::connector::wire::{Effect, Host, Request, Response};
 use crate::error::{Error, Kind, Result};
+use crate::heap;
 use crate::options::{Credentials, ServerOptions};
 
 /// Connection pool, token and limits, kept for as long as a backend uses the server.
@@ -91,9 +93,11 @@ impl Session {
         let mut last = None;
         // The request whose answer is being read.
         let mut asked: Option<String> = None;
+        // What it takes to read it, and whether it says what became of a write.
+        let (mut weight, mut wrote) = (0, false);
         let mut doubt = false;
         loop {
-            let (request, ahead) = match step(&mut job, last.take(), asked.as_deref())? {
+            let (request, ahead) = match read(&mut job, last.take(), asked.as_deref(), weight, wrote).await? {
                 Step::Send(request) => (request, false),
                 Step::SendAhead(request) => (request, true),
                 Step::Sleep(time) => {
@@ -109,14 +113,20 @@ impl Session {
                 Step::Done => return Ok(()),
             };
             let answer = self.answer(&request, account);
-            let response = if ahead {
+            let response = if ahead && !heap::is_ample(weight) {
+                // Two answers at once may be one too many.
+                if let Step::Yield(result) = read(&mut job, None, asked.as_deref(), weight, wrote).await? {
+                    sink.put(result).await;
+                }
+                answer.await?
+            } else if ahead {
                 sink.room().await;
                 // The connection of the answer before goes back to where the request looks for one.
                 tokio::task::yield_now().await;
                 let reading = async {
                     // First the connection gets its turn to send the request.
                     tokio::task::yield_now().await;
-                    if let Step::Yield(result) = step(&mut job, None, asked.as_deref())? {
+                    if let Step::Yield(result) = read(&mut job, None, asked.as_deref(), weight, wrote).await? {
                         sink.put(result).await;
                     }
                     Ok(())
@@ -127,7 +137,15 @@ impl Session {
             };
             doubt = response.repeated || request.in_doubt;
             asked.clone_from(&response.request);
-            last = Some(if request.by_user { self.scrubber.clean_response(response) } else { response });
+            weight = heap::to_read(&response.body);
+            wrote = request.effect != Effect::None;
+            last = Some(if request.by_user {
+                // Each letter is looked at, and what is struck out is copied.
+                let _aside = heap::set_aside(response.body.len().saturating_mul(8))?;
+                self.scrubber.clean_response(response)
+            } else {
+                response
+            });
         }
     }
 
@@ -163,7 +181,26 @@ impl Session {
     }
 }
 
-/// One step of a connector's machine, which reads the answer to `asked`. Its panic is an error of this job alone.
+/// One step of a connector's machine, which reads the answer to `asked`, once there is memory for that: so many bytes.
+async fn read<T>(
+    job: &mut Job<T>,
+    last: Option<Response>,
+    asked: Option<&str>,
+    weight: usize,
+    wrote: bool,
+) -> Result<Step<T>> {
+    let named = |error: Error| {
+        let error = if wrote { Error::outcome_unknown(&error) } else { error };
+        asked.into_iter().fold(error, Error::request)
+    };
+    let mut room = Room::default();
+    room.wait(weight).await.map_err(named)?;
+    // Held while it is read, by code that takes what it needs without asking.
+    let _aside = heap::set_aside(weight).map_err(named)?;
+    step(job, last, asked)
+}
+
+/// One step. Its panic is an error of this job alone.
 fn step<T>(job: &mut Job<T>, last: Option<Response>, asked: Option<&str>) -> Result<Step<T>> {
     let step = std::panic::catch_unwind(AssertUnwindSafe(|| job.next(last))).unwrap_or_else(|panic| {
         let text = panic

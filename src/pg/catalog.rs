@@ -4,10 +4,12 @@ use std::ffi::CStr;
 
 use pgrx::{PgList, PgRelation, pg_sys};
 
+use super::brace::brace;
 use super::datum;
 use super::memory::{c_text, text};
 use super::version;
 use crate::error::{Error, Kind, Result};
+use crate::heap;
 use crate::options::{Credentials, OptionMap, ServerOptions, flag};
 use crate::query::change::Op;
 use crate::schema::naming::snake_case;
@@ -75,6 +77,9 @@ pub struct Column {
 impl Table {
     /// Reads the table's options and columns.
     pub fn read(oid: pg_sys::Oid) -> Result<Table> {
+        // Every statement comes here first.
+        heap::check(0)?;
+        brace();
         // SAFETY: the caller's statement holds a lock on the table; the closure of `PgRelation` ends ours.
         let relation = unsafe { PgRelation::open(oid) };
         // SAFETY: a catalogue look-up; errors if it is no foreign table.
@@ -138,7 +143,15 @@ impl Table {
         let titled = |title: &str| self.columns.iter().find(|column| column.name == snake_case(title));
         let column = error.column_name().and_then(|field| self.column_of(field).or_else(|| titled(field)));
         let column = column.map(|column| column.name.as_str());
+        let located = error.table_name().is_some();
         let error = error.table(&self.schema, &self.name);
+        // What is too large does not say of itself what it is.
+        let error = match error.kind() {
+            Kind::TooLarge | Kind::OutOfMemory if !located => {
+                error.detail(format!("It is for the foreign table {}.{}.", self.schema, self.name))
+            }
+            _ => error,
+        };
         match column {
             Some(column) => error.column(column),
             None => error,

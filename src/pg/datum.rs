@@ -7,7 +7,7 @@ use pgrx::pg_sys::{self, BuiltinOid, Datum, Oid, PgOid};
 use pgrx::{FromDatum, IntoDatum};
 use serde_json::value::RawValue;
 
-use super::memory::{SHORT, c_text, in_utf8, plain_bytes, text, text_datum, text_in_place};
+use super::memory::{SHORT, afford, c_text, in_utf8, plain_bytes, text, text_datum, text_in_place};
 use super::numeric;
 use crate::error::{Error, Kind, Result};
 use crate::query::page::{Cell as PageCell, Store};
@@ -217,7 +217,10 @@ impl Decoder {
             Cell::Json => Value::Json(unsafe { self.output(datum) }),
             Cell::Bytes => {
                 // SAFETY: see above.
-                unsafe { <&[u8]>::from_datum(datum, false) }.map_or(Value::Null, |bytes| Value::Bytes(bytes.into()))
+                unsafe { <&[u8]>::from_datum(datum, false) }.map_or(Value::Null, |bytes| {
+                    afford(bytes.len());
+                    Value::Bytes(bytes.into())
+                })
             }
             // SAFETY: see above.
             Cell::Padded => Value::Text(unsafe { self.output(datum) }.trim_end_matches(' ').into()),
@@ -255,10 +258,13 @@ unsafe fn text_of(datum: Datum) -> Box<str> {
     }
     // SAFETY: by the contract above.
     if let Some(plain) = unsafe { plain_bytes(datum) }.and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+        afford(plain.len());
         return plain.into();
     }
     // SAFETY: by the contract above; what is stored is valid in the database's encoding.
-    unsafe { <&str>::from_datum(datum, false) }.unwrap_or_default().into()
+    let text = unsafe { <&str>::from_datum(datum, false) }.unwrap_or_default();
+    afford(text.len());
+    text.into()
 }
 
 /// # Safety
@@ -274,6 +280,7 @@ unsafe fn list_to_value(datum: Datum, element: Oid) -> Value {
         pg_sys::deconstruct_array(array, element, length.into(), by_value, align, &mut items, &mut nulls, &mut count);
     }
     let count = usize::try_from(count).unwrap_or(0);
+    afford(count.saturating_mul(size_of::<Value>()));
     // SAFETY: `count` items and null flags were just made, of the element's type.
     let item = |at: usize| unsafe { to_value(*items.add(at), *nulls.add(at), element) };
     Value::List((0..count).map(item).collect())
@@ -384,6 +391,10 @@ impl Encoder {
     pub fn encode_cell(&mut self, cell: PageCell, store: &mut Store) -> Result<Option<Datum>> {
         match cell {
             PageCell::Other(at) => self.encode(store.other(at)),
+            PageCell::Text(text) => {
+                afford(text.len());
+                self.encode(&store.value(cell))
+            }
             _ => self.encode(&store.value(cell)),
         }
     }
@@ -432,6 +443,7 @@ impl Encoder {
     }
 
     fn by_input(&mut self, value: &Value) -> Datum {
+        afford(value.weight());
         let form = c_text(&value.to_input());
         // SAFETY: a NUL-terminated string in the server's encoding, and the type's own input function.
         unsafe { pg_sys::InputFunctionCall(&mut self.input, form, self.io_param, self.modifier) }
@@ -454,6 +466,7 @@ fn narrow<T: TryFrom<i64>>(number: i64, name: &str) -> Result<T> {
 }
 
 fn text_array(items: &[Value]) -> Datum {
+    afford(size_of_val(items));
     let mut datums: Vec<Datum> = items
         .iter()
         .map(|item| match item {

@@ -16,6 +16,7 @@ use super::spi::check_constraints_at_once;
 use super::synced::{Lock, Synced, lock_relation, now};
 use crate::connector::follow::all;
 use crate::error::{Error, Kind, Result};
+use crate::heap;
 use crate::http::meter::Meter;
 use crate::query::ask::BoundRead;
 use crate::query::delta::Delta;
@@ -126,7 +127,7 @@ impl Follower {
         // A filling that is gone on with does not delete what the table would not take.
         let mut seen = Seen::default();
         if !state.filled {
-            state.refused.iter().for_each(|key| seen.add(key));
+            state.refused.iter().try_for_each(|key| seen.add(key))?;
         }
         let (stable, answers) = (connector.stable_paging(), remote.stream(vec![job], Arc::clone(&meter)));
         Ok(Follower {
@@ -212,8 +213,10 @@ impl Follower {
         self.piece.add(delta);
     }
 
+    /// Where memory is short, whatever there is is kept.
     fn full(&self) -> bool {
-        self.ended || self.piece.rows() >= PIECE_ROWS || self.piece.weight() >= PIECE_BYTES
+        let large = self.piece.rows() >= PIECE_ROWS || self.piece.weight() >= PIECE_BYTES;
+        self.ended || large || self.piece.rows() > 0 && !heap::is_ample(0)
     }
 
     /// Keeps the piece and writes down how far the table is, within the caller's transaction. `oldest`: when the oldest
@@ -239,12 +242,12 @@ impl Follower {
         let mut kept = self.piece.keep(&self.synced, self.began, fill, wait, &mut self.collided, self.most)?;
         let mut refused = self.piece.take_refused();
         if fill.is_some() {
-            refused.keys().for_each(|key| self.seen.add(key));
+            refused.keys().try_for_each(|key| self.seen.add(key))?;
         }
         let whole = |kept: &Kept| !kept.held && !kept.partial;
         if self.ended && whole(&kept) && self.task == Task::Sweep {
             if fill.is_none() {
-                self.see_piece();
+                self.see_piece()?;
             }
             if !self.looks_for_unseen()? {
                 let (began, most) = (self.first_began, self.most);
@@ -381,28 +384,33 @@ impl Follower {
     }
 
     /// Lets go of the part of the piece that was kept last, once the transaction that has kept it is committed.
-    pub fn forget_part(&mut self) {
+    ///
+    /// Errors: as [`Follower::forget_piece`].
+    pub fn forget_part(&mut self) -> Result<()> {
         let sees = self.task == Task::Sweep && self.synced.state.filled;
-        let (piece, seen) = (&mut self.piece, &mut self.seen);
+        let (piece, seen, mut remembered) = (&mut self.piece, &mut self.seen, Ok(()));
         piece.forget_part(|key| {
-            if sees {
-                seen.add(key);
+            if sees && remembered.is_ok() {
+                remembered = seen.add(key);
             }
         });
+        remembered
     }
 
     /// Lets go of the piece, once the transaction that has kept it is committed.
-    pub fn forget_piece(&mut self) {
+    ///
+    /// Errors: 53200 if there is no memory to remember what a sweep has seen.
+    pub fn forget_piece(&mut self) -> Result<()> {
         if self.task == Task::Sweep && self.synced.state.filled {
-            self.see_piece();
-        } else {
-            self.piece = Piece::default();
+            return self.see_piece();
         }
+        self.piece = Piece::default();
+        Ok(())
     }
 
     /// Remembers which records the piece has, and lets go of it.
-    fn see_piece(&mut self) {
-        std::mem::take(&mut self.piece).into_keys().for_each(|key| self.seen.add(&key));
+    fn see_piece(&mut self) -> Result<()> {
+        std::mem::take(&mut self.piece).into_keys().try_for_each(|key| self.seen.add(&key))
     }
 
     /// What is true of the table once the piece is in it.

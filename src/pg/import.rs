@@ -12,6 +12,7 @@ use super::node;
 use super::session::Remote;
 use crate::connector::contract::Listing;
 use crate::error::{Error, Kind, Result, nearest};
+use crate::heap;
 use crate::options::{Place, validate};
 use crate::schema::naming::{Naming, UniqueNames};
 use crate::schema::sql::create_table;
@@ -82,6 +83,7 @@ fn commands(remote: &Remote, schema: &str, server: &str, wanted: Wanted, naming:
     imports
         .iter()
         .map(|import| {
+            heap::check(0)?;
             // Answers come in any order; names may differ in case from what was asked.
             let object = objects.iter().find(|object| object.name == import.object);
             let object = object

@@ -54,6 +54,8 @@ pub struct Unconfirmed {
 struct Ledger {
     listening: bool,
     open: Vec<Batch>,
+    /// Keys in `open`: no more than are kept in the end.
+    open_keys: usize,
     kept: VecDeque<Unconfirmed>,
 }
 
@@ -62,6 +64,8 @@ struct Batch {
     owner: pg_sys::SubTransactionId,
     at: i64,
     deed: Deed,
+    /// How many there are. Of a very long transaction the oldest keys are forgotten.
+    records: usize,
     keys: Vec<Option<Box<str>>>,
 }
 
@@ -75,7 +79,9 @@ pub fn written(deed: &Deed, keys: Vec<Option<Box<str>>>) {
     let (owner, at) = unsafe { (pg_sys::GetCurrentSubTransactionId(), pg_sys::GetCurrentTimestamp()) };
     LEDGER.with_borrow_mut(|ledger| {
         ledger.listen();
-        ledger.open.push(Batch { owner, at, deed: deed.clone(), keys });
+        ledger.open_keys += keys.len();
+        ledger.open.push(Batch { owner, at, deed: deed.clone(), records: keys.len(), keys });
+        ledger.forget_oldest();
     });
 }
 
@@ -117,6 +123,16 @@ impl Ledger {
         }
     }
 
+    fn forget_oldest(&mut self) {
+        let Ledger { open, open_keys, .. } = self;
+        for batch in open.iter_mut().filter(|batch| !batch.keys.is_empty()) {
+            if *open_keys <= KEPT {
+                return;
+            }
+            *open_keys -= std::mem::take(&mut batch.keys).len();
+        }
+    }
+
     fn keep(&mut self, entry: Unconfirmed) {
         if self.kept.len() >= KEPT {
             self.kept.pop_front();
@@ -127,21 +143,25 @@ impl Ledger {
     /// Moves what an abort leaves behind to what is kept, and words the warning about it.
     fn abort(&mut self, of: impl Fn(pg_sys::SubTransactionId) -> bool) -> Option<(String, String)> {
         let (left, open): (Vec<_>, Vec<_>) = std::mem::take(&mut self.open).into_iter().partition(|it| of(it.owner));
+        self.open_keys = open.iter().map(|batch| batch.keys.len()).sum();
         self.open = open;
-        let mut deeds: BTreeMap<Deed, Vec<Box<str>>> = BTreeMap::new();
-        for Batch { at, deed, keys, .. } in left {
-            let named = deeds.entry(deed.clone()).or_default();
+        // How many records, and the keys of some of them.
+        let mut deeds: BTreeMap<Deed, (usize, Vec<Box<str>>)> = BTreeMap::new();
+        for Batch { at, deed, records, keys, .. } in left.into_iter().filter(|batch| batch.records > 0) {
+            let (count, named) = deeds.entry(deed.clone()).or_default();
+            *count += records;
             for key in keys {
-                named.push(key.clone().unwrap_or_else(|| "no id".into()));
+                if named.len() < NAMED {
+                    named.push(key.clone().unwrap_or_else(|| "no id".into()));
+                }
                 self.keep(Unconfirmed { at, deed: deed.clone(), done: true, key, sent: None });
             }
         }
-        deeds.retain(|_, keys| !keys.is_empty());
-        let count = |(deed, keys): (&Deed, &Vec<_>)| format!("{} {} {}", keys.len(), &*deed.title, deed.done);
-        let name = |(deed, keys): (&Deed, &Vec<Box<str>>)| {
-            let mut line = format!("{} {}: {}", &*deed.title, deed.done, keys[..keys.len().min(NAMED)].join(", "));
-            if keys.len() > NAMED {
-                line.push_str(&format!(" and {} more", keys.len() - NAMED));
+        let count = |(deed, (count, _)): (&Deed, &(usize, Vec<_>))| format!("{count} {} {}", &*deed.title, deed.done);
+        let name = |(deed, (count, named)): (&Deed, &(usize, Vec<Box<str>>))| {
+            let mut line = format!("{} {}: {}", &*deed.title, deed.done, named.join(", "));
+            if *count > named.len() {
+                line.push_str(&format!(" and {} more", count - named.len()));
             }
             line
         };
@@ -163,7 +183,10 @@ fn warn(what: &str, (counts, names): &(String, String)) {
 unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
     use pg_sys::XactEvent as Event;
     match event {
-        Event::XACT_EVENT_COMMIT => LEDGER.with_borrow_mut(|ledger| ledger.open.clear()),
+        Event::XACT_EVENT_COMMIT => LEDGER.with_borrow_mut(|ledger| {
+            ledger.open.clear();
+            ledger.open_keys = 0;
+        }),
         Event::XACT_EVENT_ABORT => {
             if let Some(left) = LEDGER.with_borrow_mut(|ledger| ledger.abort(|_| true)) {
                 warn("the transaction", &left);

@@ -5,9 +5,27 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_int};
 
-use pgrx::{PgMemoryContexts, pg_sys};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgMemoryContexts, PgSqlErrorCode, pg_sys};
+
+use crate::heap;
 
 const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
+
+/// A copy of fewer bytes than this is left to the allocator.
+const LARGE: usize = 1 << 20;
+
+/// Raises 53200 unless there is memory for so many bytes of a statement's values, and for what is made of them.
+pub fn afford(bytes: usize) {
+    if bytes < LARGE {
+        return;
+    }
+    if let Err(error) = heap::set_aside(bytes.saturating_mul(2)) {
+        let message = error.message().to_owned();
+        let report = ErrorReport::new(PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY, message, "sequin_fdw");
+        report.set_hint(error.hint_text().unwrap_or_default().to_owned()).report(PgLogLevel::ERROR);
+    }
+}
 
 /// Whether the database's encoding is UTF-8.
 pub fn in_utf8() -> bool {
@@ -25,6 +43,7 @@ pub fn c_text(text: &str) -> *mut c_char {
 
 /// A C string in UTF-8 whatever the server's encoding, for what never leaves the backend.
 pub fn c_utf8(text: &str) -> *mut c_char {
+    afford(text.len());
     let text = text.replace('\0', "");
     // SAFETY: `pstrdup` copies a string that holds no NUL into memory that Postgres owns.
     unsafe { PgMemoryContexts::CurrentMemoryContext.pstrdup(&text) }
@@ -45,7 +64,9 @@ pub unsafe fn text(pointer: *const c_char) -> String {
         false => unsafe { pg_sys::pg_server_to_any(pointer, libc::strlen(pointer) as c_int, UTF8) },
     };
     // SAFETY: a NUL-terminated string.
-    unsafe { CStr::from_ptr(utf8) }.to_string_lossy().into_owned()
+    let text = unsafe { CStr::from_ptr(utf8) };
+    afford(text.count_bytes());
+    text.to_string_lossy().into_owned()
 }
 
 /// The text as messages may hold it: pgrx hands them to Postgres as they are, so that in a database of another encoding only

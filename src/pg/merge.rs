@@ -17,6 +17,7 @@ use super::subtransaction::{Failed, attempt};
 use super::supply::{self, Supply};
 use super::synced::{Lock, Synced, as_keeper};
 use crate::error::{Error, Kind, Result};
+use crate::heap;
 use crate::query::delta::Delta;
 use crate::query::page::{Page, Record, Weigh};
 use crate::sync::seen::Seen;
@@ -24,6 +25,9 @@ use crate::sync::wording::NOTE_DELETED;
 
 /// So many records of a piece at most may be refused by the table, besides those that were before, while others are kept.
 const MOST_REFUSED: usize = 100;
+
+/// About what a key of a record takes in a map, in bytes.
+const KEY: usize = 160;
 
 /// Why the table refuses records, by their keys.
 pub type Refused = BTreeMap<String, String>;
@@ -214,6 +218,8 @@ impl Piece {
         collided: &mut bool,
         most: usize,
     ) -> Result<Kept> {
+        // Keys, and what each record takes once more if the table refuses some.
+        let _aside = heap::set_aside(self.rows * KEY + self.weight * 2)?;
         self.refused.clear();
         let alone = self.is_empty() || lock_alone(synced, wait);
         let mut kept = Kept { held: !alone, ..Kept::default() };

@@ -6,9 +6,11 @@
 #![allow(unsafe_code)]
 
 mod aggregate;
+pub mod allocator;
 mod analyze;
 pub mod background;
 mod blocked;
+mod brace;
 mod call;
 mod catalog;
 mod data_dir;

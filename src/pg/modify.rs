@@ -15,6 +15,7 @@ use super::modify_plan::ModifyPlan;
 use super::write::{Now, Sent, Todo, Writer};
 use crate::connector;
 use crate::error::{Error, Kind, Result};
+use crate::heap;
 use crate::http::meter::{Counts, Meter};
 use crate::query::change::{Change, Op, Write};
 use crate::schema::Field;
@@ -198,6 +199,8 @@ impl Modify {
     }
 
     fn wait(&mut self, todo: Todo) -> Result<bool> {
+        heap::check(0)?;
+        heap::may_grow(self.waiting.len(), self.waiting.capacity(), size_of::<Todo>())?;
         self.waiting_bytes += todo.weight();
         self.waiting.push_back(todo);
         let limits = self.writer()?.limits;
@@ -269,6 +272,7 @@ impl Modify {
         let Value::Text(key) = key else {
             return Err(Error::new(Kind::Internal, "the row does not say which record it is"));
         };
+        heap::may_grow(self.changed.len(), self.changed.capacity(), 2 * size_of_val(&key))?;
         if !self.changed.insert(key.clone()) {
             return Ok(Todo::Again);
         }

@@ -15,6 +15,7 @@ use super::executor::Slot;
 use super::modify::Modify;
 use super::modify_node::{self, for_this_row, twin};
 use crate::error::{Error, Result};
+use crate::heap;
 
 thread_local! {
     /// By the wrapped node: a node has no room for a pointer of ours.
@@ -118,7 +119,7 @@ impl ReadAhead {
                 self.ended = true;
                 break;
             };
-            let row = if self.keeps || self.following.filled == 0 { self.copy(row) } else { row };
+            let row = if self.keeps || self.following.filled == 0 { self.copy(row)? } else { row };
             self.following.filled += 1;
             // SAFETY: it lives as long as the executor's memory, and nobody else uses it while a row is read.
             let Some(modify) = (unsafe { self.modify.as_mut() }) else { continue };
@@ -141,9 +142,10 @@ impl ReadAhead {
     }
 
     /// Keeps a row, in the next free slot.
-    fn copy(&mut self, row: Slot<'_>) -> Slot<'static> {
+    fn copy(&mut self, row: Slot<'_>) -> Result<Slot<'static>> {
         let Rows { slots, filled } = &mut self.following;
         if slots.len() == *filled {
+            heap::may_grow(slots.len(), slots.capacity(), size_of::<Slot<'_>>())?;
             // SAFETY: both are live while the executor runs.
             slots.extend(unsafe { twin(self.state, row) });
         }
@@ -151,7 +153,7 @@ impl ReadAhead {
         // SAFETY: two slots of one kind and row type.
         unsafe { pg_sys::ExecCopySlot(copy.as_ptr(), row.as_ptr()) };
         copy.own();
-        copy
+        Ok(copy)
     }
 }
 

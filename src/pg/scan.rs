@@ -15,6 +15,7 @@ use super::scan_plan::ScanPlan;
 use super::session::{Answers, Remote};
 use super::supply;
 use crate::error::{Error, Kind, Result};
+use crate::heap;
 use crate::http::meter::{Counts, Meter};
 use crate::query::ask::Grouping;
 use crate::query::page::{Page, Record, Weigh};
@@ -60,10 +61,10 @@ impl Held {
         Held { pages: Vec::new(), weight: 0, room, whole: true }
     }
 
-    /// Takes a page in; lets go of the ones before if they would not fit.
+    /// Takes a page in; lets go of the ones before if they would not fit, or if memory is short.
     fn push(&mut self, page: Page) {
         self.weight += page.weight();
-        if self.weight > self.room && !self.pages.is_empty() {
+        if (self.weight > self.room || !heap::is_ample(0)) && !self.pages.is_empty() {
             self.pages.clear();
             self.weight = page.weight();
             self.whole = false;

@@ -15,6 +15,7 @@ use crate::connector;
 use crate::connector::contract::Connector;
 use crate::connector::machine::Job;
 use crate::error::Result;
+use crate::heap;
 use crate::http::meter::{Account, Budget, Counts, Meter};
 use crate::http::session::Session;
 use crate::io::Stream;
@@ -141,14 +142,19 @@ impl<T> Answers<T> {
     }
 
     /// The next answer; waits for it, open to interrupts.
+    ///
+    /// Errors: 53200 if what was received before is already too much.
     pub fn receive(&mut self) -> Result<Option<T>> {
+        heap::check(0)?;
         wait::until(&self.io, || self.stream.poll()).transpose()
     }
 }
 
-/// Says that nobody waits for what this process asks: the requests of others go first.
+/// Says that this is a worker. Nobody waits for what it asks: the requests of others go first. It has many tables in
+/// memory at once.
 pub fn poll() {
     POLLS.set(true);
+    heap::serve_many();
 }
 
 /// The budget that all scans of the current statement share.

@@ -345,8 +345,8 @@ fn run(mut follower: Follower) -> Result<(u64, bool)> {
         }
         follower.settle();
         match progress {
-            Progress::More(_) => follower.forget_piece(),
-            Progress::Part(_) => follower.forget_part(),
+            Progress::More(_) => follower.forget_piece()?,
+            Progress::Part(_) => follower.forget_part()?,
             Progress::Held(_) => {
                 let io = wait::io()?;
                 wait::pause(&io, PAUSE);

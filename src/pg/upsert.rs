@@ -11,6 +11,7 @@ use super::datum::Encoder;
 use super::error::Trail;
 use super::write::{Now, Writer};
 use crate::error::{Error, Kind, Result, nearest};
+use crate::heap;
 use crate::number::Number;
 use crate::query::change::{Change, Op, Write};
 use crate::schema::Field;
@@ -65,6 +66,8 @@ struct Given<'a> {
 
 impl<'a> Given<'a> {
     fn read(table: &'a Table, by: &'a Column, records: &'a str) -> Result<Self> {
+        // Of each record a map of its members is made.
+        let _aside = heap::set_aside(heap::to_read(records.as_bytes()).saturating_mul(4))?;
         let records: Vec<BTreeMap<String, &RawValue>> = serde_json::from_str(records).map_err(|_| {
             Error::new(Kind::Malformed, "the records must be a JSON array of objects")
                 .hint("[{\"last_name\": \"Lovelace\", …}, …]: the members are columns of the table.")

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use pgrx::{check_for_interrupts, pg_guard, pg_sys};
 
+use super::brace::brace;
 use super::version;
 use crate::error::{Error, Kind, Result};
+use crate::heap;
 use crate::io::Io;
 
 /// The I/O thread, and what is waited for meanwhile.
@@ -42,6 +44,7 @@ pub fn io() -> Result<Rc<IoThread>> {
         if let Some(io) = slot {
             return Ok(Rc::clone(io));
         }
+        heap::check(0)?;
         let io = Io::start(spawn)?;
         let descriptor = io.descriptor();
         // SAFETY: a set with room for three events, which live as long as it does.
@@ -90,6 +93,7 @@ unsafe extern "C-unwind" fn stop(_code: i32, _arg: pg_sys::Datum) {
 /// Interrupts are served at every turn: they leave by unwinding, so whatever is on the stack is dropped.
 pub fn until<T>(thread: &IoThread, mut poll: impl FnMut() -> Poll<T>) -> T {
     let timeout = if has_client() { GLANCE.as_millis() as i64 } else { -1 };
+    brace();
     loop {
         look_for_client();
         check_for_interrupts!();

@@ -613,13 +613,17 @@ impl Followed {
         let kept = kept.map_err(|failure| slow(failure, late, work.records, MOST_TIME));
         match kept {
             Ok(Progress::Part(_)) => {
-                running.follower.forget_part();
+                if let Err(error) = running.follower.forget_part() {
+                    return self.fail_with(running, &Failure::of_error(&error));
+                }
                 // At once, when the other tables have had their turn.
                 (running.retry_at, running.held_since) = (Some(time), None);
                 self.put_back(running);
             }
             Ok(Progress::More(_)) => {
-                running.follower.forget_piece();
+                if let Err(error) = running.follower.forget_piece() {
+                    return self.fail_with(running, &Failure::of_error(&error));
+                }
                 (running.retry_at, running.held_since) = (None, None);
                 self.put_back(running);
             }

@@ -16,6 +16,7 @@ use super::session::{Answers, Remote};
 use super::synced::title;
 use crate::connector::machine::Job;
 use crate::error::{Error, Kind, Result};
+use crate::heap;
 use crate::http::meter::{Account, Meter};
 use crate::query::change::{Change, Outcome, Write, WriteLimits};
 use crate::query::page::{Record, Weigh};
@@ -92,6 +93,9 @@ impl Sent {
         }
     }
 }
+
+/// Of a value that is longer than this nobody is told what was sent, but how much.
+pub const SPELLED: usize = 64 << 10;
 
 /// Records of which an error shows what was sent.
 const SHOWN: usize = 3;
@@ -175,6 +179,9 @@ impl Writer {
                 Todo::Again => None,
             });
         }
+        // Each value is worded, that is put into the request, and all of it is told if nobody knows what became of it.
+        let weight: usize = changes.iter().map(Change::weight).sum();
+        let _aside = heap::set_aside(weight.saturating_mul(4)).map_err(|error| self.place_batch(error, now.len()))?;
         let changes = Rc::new(changes);
         if changes.is_empty() {
             return Ok(Sent { flight: None, changes, places, now });
@@ -409,6 +416,8 @@ fn spell(write: &Write, change: &Change) -> (Option<Box<str>>, String) {
             Value::Null => serde_json::Value::Null,
             Value::Bool(flag) => (*flag).into(),
             Value::Int(int) => (*int).into(),
+            // It is kept for long, and shown as a whole.
+            other if other.weight() > SPELLED => format!("({} bytes)", other.weight()).into(),
             other => other.to_input().into(),
         };
         (write.fields[*at].name.clone(), json)

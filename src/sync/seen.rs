@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
+use crate::error::Result;
+use crate::heap;
+
 /// Keys, each in 8 bytes: a sweep of ten million records remembers all of them.
 ///
 /// A key that was not seen may be taken for one that was, of ten million by a chance of 1 in 10¹². Its row then stays until
@@ -14,8 +17,11 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub fn add(&mut self, key: &str) {
+    /// Errors: 53200 if there is no memory to remember more.
+    pub fn add(&mut self, key: &str) -> Result<()> {
+        heap::may_grow(self.hashes.len(), self.hashes.capacity(), 2 * size_of::<u64>())?;
         self.hashes.insert(self.hasher.hash_one(key));
+        Ok(())
     }
 
     pub fn has(&self, key: &str) -> bool {
@@ -30,7 +36,7 @@ mod tests {
     #[test]
     fn what_was_added_is_seen_and_nothing_else() {
         let mut seen = Seen::default();
-        (0..10_000).for_each(|n| seen.add(&format!("003{n:015}")));
+        (0..10_000).for_each(|n| seen.add(&format!("003{n:015}")).unwrap());
         assert!((0..10_000).all(|n| seen.has(&format!("003{n:015}"))));
         assert!((10_000..20_000).all(|n| !seen.has(&format!("003{n:015}"))));
     }

@@ -22,6 +22,7 @@ mod importing;
 mod isolation;
 mod limits;
 mod memory;
+mod memory_limits;
 mod neighbours;
 mod node;
 mod options;

@@ -4,7 +4,7 @@ use crate::File;
 use crate::text::{code, tokens, without_tests};
 
 /// What is testable without a server knows no server.
-const PURE: &[&str] = &["schema", "query", "connector", "http", "io", "error", "value", "number", "options"];
+const PURE: &[&str] = &["schema", "query", "connector", "http", "io", "error", "value", "number", "options", "heap"];
 
 const MOST_BYTES: usize = 36_000;
 

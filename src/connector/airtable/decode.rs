@@ -15,6 +15,8 @@ use super::errors::{TITLE, unreadable};
 use super::family::{is_formula, split_type};
 use crate::connector::cell;
 use crate::error::{Error, Result};
+use crate::heap;
+use crate::query::page::Cell;
 use crate::schema::Field;
 use crate::value::{Type, Value};
 
@@ -82,6 +84,9 @@ struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 pub fn page(body: &[u8], fields: &[Field], exactly: bool) -> Result<ListPage> {
     const WANTED: &str = "a page of records";
     let read: Body<'_> = serde_json::from_slice(body).map_err(|error| unreadable(WANTED, &error.to_string(), body))?;
+    // What is empty is not sent: there may be far more cells than bytes. They are moved once, and kept shorter.
+    let cells = read.records.len().saturating_mul(fields.len());
+    let _aside = heap::set_aside(cells.saturating_mul(2 * size_of::<Value>() + size_of::<Cell>()))?;
     let mut page = ListPage {
         ids: Vec::with_capacity(read.records.len()),
         cells: Vec::with_capacity(read.records.len() * fields.len()),

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use super::api::{CREATED, CREATED_TYPE, KEY, KEY_TYPE, base_and_table, is_id};
 use super::errors::unreadable;
@@ -35,25 +34,42 @@ struct Base {
 }
 
 #[derive(Deserialize)]
-struct Tables {
-    tables: Vec<Table>,
+struct Tables<'a> {
+    #[serde(borrow)]
+    tables: Vec<Table<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Table {
+struct Table<'a> {
     id: String,
     name: String,
-    fields: Vec<TableField>,
+    #[serde(borrow)]
+    fields: Vec<TableField<'a>>,
 }
 
 #[derive(Deserialize)]
-struct TableField {
+struct TableField<'a> {
     id: String,
     name: String,
     #[serde(rename = "type")]
     kind: String,
-    #[serde(default)]
-    options: Json,
+    #[serde(borrow)]
+    options: Option<&'a RawValue>,
+}
+
+/// The options that are looked at. Each type of field has others.
+#[derive(Default, Deserialize)]
+struct Options {
+    #[serde(rename = "linkedTableId")]
+    linked: Option<String>,
+    result: Option<Outcome>,
+}
+
+/// What a formula, a rollup or a lookup comes to.
+#[derive(Deserialize)]
+struct Outcome {
+    #[serde(rename = "type")]
+    kind: Option<String>,
 }
 
 pub fn list(schema: &str) -> Job<Vec<Listing>> {
@@ -106,7 +122,7 @@ impl Machine for List {
             (Wanted::Known(_), None) => Ok(Step::Done),
             (Wanted::Known(base), Some(response)) => {
                 let Tables { tables } = read(&response, "the tables of a base")?;
-                let listing = |table: Table| Listing {
+                let listing = |table: Table<'_>| Listing {
                     name: format!("{base}/{}", table.id),
                     label: Some(table.name),
                     special: false,
@@ -169,7 +185,7 @@ pub fn describe_all(objects: &[String]) -> Vec<Job<Object>> {
 fn tables(base: &str, wanted: Vec<String>) -> Job<Object> {
     let id = base.to_owned();
     each(tables_of(base), move |response| {
-        let mut all: BTreeMap<String, Table> = read::<Tables>(&response, "the tables of a base")?
+        let mut all: BTreeMap<String, Table<'_>> = read::<Tables<'_>>(&response, "the tables of a base")?
             .tables
             .into_iter()
             .map(|it| (it.id.clone(), it))
@@ -185,7 +201,7 @@ fn tables(base: &str, wanted: Vec<String>) -> Job<Object> {
     })
 }
 
-fn object(base: &str, table: Table) -> Object {
+fn object(base: &str, table: Table<'_>) -> Object {
     let mut fields = vec![of_record(KEY, Type::Text, KEY_TYPE), of_record(CREATED, Type::Instant, CREATED_TYPE)];
     fields.extend(table.fields.into_iter().map(|field| TableField::read(field, base)));
     Object {
@@ -209,16 +225,15 @@ fn of_record(name: &str, ty: Type, remote_type: &str) -> Field {
     }
 }
 
-impl TableField {
+impl TableField<'_> {
     fn read(self, base: &str) -> Field {
-        let option = |name: &str| self.options.get(name).and_then(Json::as_str);
-        let result = self.options.get("result").and_then(|result| result.get("type")).and_then(Json::as_str);
-        let remote_type = match result {
+        let options = self.options.and_then(|options| serde_json::from_str::<Options>(options.get()).ok());
+        let Options { linked, result } = options.unwrap_or_default();
+        let remote_type = match result.and_then(|result| result.kind) {
             Some(result) => format!("{}({result})", self.kind),
             None => self.kind.clone(),
         };
-        let references = option("linkedTableId")
-            .map(|table| Reference { objects: vec![format!("{base}/{table}")], relationship: None });
+        let references = linked.map(|table| Reference { objects: vec![format!("{base}/{table}")], relationship: None });
         let writable = is_writable(&remote_type);
         let mut field = Field {
             ty: local_type(&remote_type),
@@ -237,6 +252,6 @@ impl TableField {
     }
 }
 
-fn read<T: DeserializeOwned>(response: &Response, what: &str) -> Result<T> {
+fn read<'a, T: Deserialize<'a>>(response: &'a Response, what: &str) -> Result<T> {
     serde_json::from_slice(&response.body).map_err(|error| unreadable(what, &error.to_string(), &response.body))
 }

@@ -57,7 +57,7 @@ pub struct ApiError {
 impl ApiError {
     /// The error that an answer holds, if it is one.
     pub fn read(response: &Response) -> Option<ApiError> {
-        Some(match serde_json::from_slice(&response.body).ok()? {
+        Some(match answer::refusal(response)? {
             Body::One { error: Error1::Type(kind) } => ApiError { kind, message: String::new() },
             Body::One { error: Error1::Whole { kind, message } } => ApiError { kind, message },
             Body::Several { errors } => {

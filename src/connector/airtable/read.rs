@@ -18,6 +18,7 @@ use super::formula::{Formula, condition, quote};
 use crate::connector::machine::{Job, Machine, Step, once};
 use crate::connector::wire::{Effect, Request, Response};
 use crate::error::{Error, Result};
+use crate::heap;
 use crate::query::ask::{BoundRead, Read, SortKey};
 use crate::query::page::{Page, Record};
 use crate::query::predicate::{Comparison, Operand, Predicate};
@@ -270,6 +271,7 @@ impl Pages {
         let (mut rows, mut cells) = (0, Vec::with_capacity(page.cells.len()));
         let mut all = page.cells.into_iter();
         for id in &page.ids {
+            heap::may_grow(self.seen.len(), self.seen.capacity(), 2 * size_of::<Id>())?;
             let wanted = self.only.as_ref().is_none_or(|only| only.contains(id)) && self.seen.insert(*id);
             if wanted {
                 rows += 1;

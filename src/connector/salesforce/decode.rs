@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 use super::errors::{TITLE, unreadable};
 use crate::connector::cell;
 use crate::error::{Error, Result};
-use crate::query::page::{Record as Cells, Table};
+use crate::heap;
+use crate::query::page::{Cell, Record as Cells, Table};
 use crate::schema::Field;
 use crate::value::{Type, Value};
 
@@ -106,6 +107,8 @@ impl<'de> Visitor<'de> for PageVisitor<'_> {
             }
         }
         let (rows, cells) = records.ok_or_else(|| A::Error::missing_field("records"))?;
+        // They are made shorter.
+        let _aside = heap::set_aside(cells.len() * size_of::<Cell>()).map_err(|error| self.records.pass(error))?;
         Ok(QueryPage {
             total: total.ok_or_else(|| A::Error::missing_field("totalSize"))?,
             done: done.ok_or_else(|| A::Error::missing_field("done"))?,
@@ -133,6 +136,14 @@ struct Records<'a> {
     /// The next column that shows the same field, if several do.
     twins: &'a [Option<usize>],
     ours: &'a RefCell<Option<Error>>,
+}
+
+impl Records<'_> {
+    /// Keeps an error of ours, and makes one that ends the reading.
+    fn pass<E: de::Error>(&self, error: Error) -> E {
+        self.ours.borrow_mut().get_or_insert(error);
+        E::custom("it cannot be read")
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Records<'_> {
@@ -186,6 +197,9 @@ impl<'de> Visitor<'de> for Record<'_> {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         let fields = self.page.fields;
         let start = self.cells.len();
+        // A reference that leads nowhere is one value, and any number of cells.
+        let capacity = self.cells.capacity() - self.cells.capacity().min(fields.len());
+        heap::may_grow(start, capacity, size_of::<Value>()).map_err(|error| self.page.pass(error))?;
         self.cells.resize(start + fields.len(), Value::Null);
         self.seen.fill(false);
         let cells = &mut self.cells[start..];
@@ -234,7 +248,7 @@ impl<'de> Visitor<'de> for Level<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Records { fields, twins, ours } = self.page;
+        let Records { fields, twins, .. } = self.page;
         // Fields come in the order in which they were asked for.
         let mut expected = 0;
         while let Some(key) = map.next_key_seed(FieldKey { fields, expected, path: self.path })? {
@@ -254,10 +268,7 @@ impl<'de> Visitor<'de> for Level<'_, '_> {
             expected = at + 1;
             let mut column = Some(at);
             while let Some(at) = column {
-                self.cells[at] = read_cell(&fields[at], raw).map_err(|error| {
-                    ours.borrow_mut().get_or_insert(error);
-                    A::Error::custom("a cell cannot be read")
-                })?;
+                self.cells[at] = read_cell(&fields[at], raw).map_err(|error| self.page.pass(error))?;
                 self.seen[at] = true;
                 column = twins[at];
             }
@@ -338,7 +349,11 @@ pub fn read_cell(field: &Field, raw: &str) -> Result<Value> {
             None => Ok(Value::Text(raw.into())),
         },
         Type::TextList => match cell::string(TITLE, field, raw)? {
-            Some(text) => Ok(Value::List(text.split(';').map(Value::text).collect())),
+            Some(text) => {
+                let items = text.bytes().filter(|byte| *byte == b';').count() + 1;
+                let _aside = heap::set_aside(text.len() + items.saturating_mul(2 * size_of::<Value>()))?;
+                Ok(Value::List(text.split(';').map(Value::text).collect()))
+            }
             None => Err(cell::malformed(TITLE, field, raw, "a multi-select picklist")),
         },
         _ => cell::scalar(TITLE, field, raw),

@@ -45,10 +45,10 @@ pub fn classify(response: &Response) -> Verdict {
     {
         return Verdict::Fail(sign_in_refused(status, &refusal));
     }
-    let api = match serde_json::from_slice(&response.body) {
-        Ok(ApiErrors::Several(errors)) => errors.into_iter().next(),
-        Ok(ApiErrors::One(error)) => Some(error),
-        Err(_) => None,
+    let api = match answer::refusal(response) {
+        Some(ApiErrors::Several(errors)) => errors.into_iter().next(),
+        Some(ApiErrors::One(error)) => Some(error),
+        None => None,
     };
     let error = match &api {
         Some(api) => refusal(status, api),

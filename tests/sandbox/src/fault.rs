@@ -69,6 +69,22 @@ pub enum Action {
     EmptyBody,
     /// The work is done; 200 with this body.
     Body(String),
+    /// The work is done; 200 with a body of any size: `start`, so many times `fill`, `end`. `gzip` says how often it is
+    /// compressed. It is sent piece by piece and takes no memory here.
+    Long {
+        #[serde(default)]
+        start: String,
+        fill: String,
+        times: usize,
+        #[serde(default)]
+        end: String,
+        #[serde(default)]
+        gzip: u8,
+    },
+    /// The work is done; 200 with a chunked body that repeats this text until the client closes.
+    Endless(String),
+    /// The work is done; the normal body under a Content-Length of so many bytes, then close.
+    ClaimLength(u64),
     /// A gateway's HTML page with this status; the work is not done.
     Html(u16),
     /// The normal page, its link to the next page replaced by this URL or path.

@@ -133,6 +133,21 @@ async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>, connecti
             work();
             whole(ok(text.into()))
         }
+        Some(Action::Long { start, fill, times, end, gzip }) => {
+            work();
+            long(&start, &fill, times, &end, gzip)
+        }
+        Some(Action::Endless(text)) => {
+            work();
+            let builder = head(&ok(Bytes::new()));
+            finish(builder, Script::new([Step::Repeat(pieces(&text, PIECE).into(), usize::MAX)]))
+        }
+        Some(Action::ClaimLength(bytes)) => {
+            let response = work();
+            let builder = head(&response).header("Content-Length", bytes);
+            let pause = Step::Wait(Duration::from_millis(20));
+            finish(builder, Script::new([Step::Send(response.body), pause, Step::Abort]))
+        }
         Some(Action::Html(code)) => {
             whole(Response::new(code, "text/html", format!("<html><body><h1>{code}</h1></body></html>")))
         }
@@ -258,6 +273,37 @@ fn slow(response: Response, pause: Duration) -> Answer {
     finish(builder, Script::new(steps))
 }
 
+/// Bodies of any size are sent in pieces of about this one.
+const PIECE: usize = 64 << 10;
+
+/// A text, as often as it takes to make so many bytes.
+fn pieces(text: &str, bytes: usize) -> String {
+    text.repeat((bytes / text.len().max(1)).max(1))
+}
+
+fn long(start: &str, fill: &str, times: usize, end: &str, gzip: u8) -> Answer {
+    let piece = pieces(fill, PIECE);
+    let per_piece = (piece.len() / fill.len().max(1)).max(1);
+    let (full, rest) = (times / per_piece, fill.repeat(times % per_piece));
+    let response = Response::json(200, Bytes::new());
+    if gzip == 0 {
+        let steps = [Step::Send(start.to_owned().into()), Step::Repeat(piece.into(), full), Step::Send(rest.into())];
+        return finish(head(&response), Script::new(steps.into_iter().chain([Step::Send(end.to_owned().into())])));
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let texts = [start].into_iter().chain(std::iter::repeat_n(piece.as_str(), full)).chain([rest.as_str(), end]);
+    for text in texts {
+        // Writing to a Vec cannot fail.
+        let _ = encoder.write_all(text.as_bytes());
+    }
+    let mut body = Bytes::from(encoder.finish().unwrap_or_default());
+    for _ in 1..gzip {
+        body = self::gzip(&body).unwrap_or_default();
+    }
+    let encoding = vec!["gzip"; gzip.into()].join(", ");
+    whole(Response { body, ..response.with_header("Content-Encoding", encoding) })
+}
+
 /// A body that is performed step by step, so that it can also go wrong.
 pub struct Script {
     steps: VecDeque<Step>,
@@ -266,6 +312,8 @@ pub struct Script {
 
 enum Step {
     Send(Bytes),
+    /// The same piece so many times.
+    Repeat(Bytes, usize),
     Wait(Duration),
     Abort,
 }
@@ -294,7 +342,14 @@ impl Body for Script {
             }
             return Poll::Ready(match self.steps.pop_front() {
                 None => None,
+                // An empty piece would end a chunked body.
+                Some(Step::Send(bytes)) if bytes.is_empty() => continue,
                 Some(Step::Send(bytes)) => Some(Ok(Frame::data(bytes))),
+                Some(Step::Repeat(_, 0)) => continue,
+                Some(Step::Repeat(bytes, times)) => {
+                    self.steps.push_front(Step::Repeat(bytes.clone(), times - 1));
+                    Some(Ok(Frame::data(bytes)))
+                }
                 Some(Step::Abort) => Some(Err(io::Error::other("body cut short"))),
                 Some(Step::Wait(pause)) => {
                     self.sleep = Some(Box::pin(tokio::time::sleep(pause)));

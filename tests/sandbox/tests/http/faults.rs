@@ -312,3 +312,25 @@ fn a_write_of_a_single_record_is_refused_whole() {
     assert_eq!(it.count("Account", "Name = 'Refused'"), 0);
     assert_eq!(it.get(&format!("sobjects/Account/{id}")).text, before.text);
 }
+
+#[test]
+fn a_body_of_any_size_comes_piece_by_piece_and_packed_as_often_as_was_asked() {
+    let it = Client::new(Config::new());
+    let strike = |times: usize, gzip: u8| {
+        let (start, fill, end) = ("[".to_owned(), "1,".to_owned(), "1]".to_owned());
+        it.sandbox.fault(Fault::new(Action::Long { start, fill, times, end, gzip }).path("limits").times(1));
+    };
+    for times in [0, 1, 100_000] {
+        strike(times, 0);
+        let answer = it.get("limits");
+        assert_eq!(answer.json().as_array().unwrap().len(), times + 1);
+    }
+    strike(100_000, 1);
+    // The client unpacks one layer.
+    assert_eq!(it.get("limits").json().as_array().unwrap().len(), 100_001);
+    strike(100_000, 2);
+    let twice = it.send("GET", "/services/data/v62.0/limits", &[], "");
+    assert!(twice.is_err() || twice.unwrap().text.len() < 10_000);
+    it.sandbox.fault(Fault::new(Action::ClaimLength(1 << 40)).path("limits").times(1));
+    assert!(it.send("GET", "/services/data/v62.0/limits", &[], "").is_err());
+}
