@@ -262,3 +262,27 @@ fn workers_that_are_asked_for_in_vain_are_started_ever_more_rarely() {
     let mut session = world.connect();
     world.follow_contacts(&mut session, "100 ms");
 }
+
+#[test]
+fn what_is_put_into_a_table_with_names_beyond_ascii_is_at_hand_in_a_latin1_database_too() {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let latin = format!("{}_latin", world.name);
+    let words = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    world.as_superuser().run(&format!("CREATE DATABASE \"{latin}\" {words}"));
+    let mut session = world.as_superuser_in(&latin);
+    session.run("CREATE EXTENSION sequin_fdw");
+    session.run(&world.server("sf", ""));
+    session.run(&world.mapping("sf"));
+    session.run(
+        "CREATE SCHEMA salesforce; CREATE SCHEMA crm;
+         CREATE FOREIGN TABLE salesforce.contact (id text OPTIONS (field 'Id', key 'true'), \"größe\" numeric OPTIONS (field 'Score__c'))
+           SERVER sf OPTIONS (object 'Contact')",
+    );
+    session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '1 day')");
+    world.await_current(&mut session, "crm.contact");
+    let id = world.sandbox.id("Contact", 1);
+    world.upstream().update("Contact", &id, json!({"Score__c": 4.5}));
+    let ((), queries) = world.queries_of(|| session.run("SELECT sequin.refresh('crm.contact')"));
+    assert_eq!(session.value(&format!("SELECT \"größe\" = 4.5 FROM crm.contact WHERE id = '{id}'")), "t");
+    assert!(queries.iter().all(|query| query.contains("WHERE")), "all records were asked for: {queries:#?}");
+}
