@@ -71,6 +71,10 @@ pub struct Follower {
     piece: Piece,
     /// What a sweep of a filled table has seen.
     seen: Seen,
+    /// The keys of rows that it has not seen, after which key to go on looking for them, and whether all were found.
+    unseen: Vec<String>,
+    compared_to: Option<String>,
+    compared: bool,
     /// Where a poll goes on once all that it has found is kept.
     position: Option<serde_json::Value>,
     /// Keys of records that users wrote or deleted after they were read.
@@ -144,6 +148,9 @@ impl Follower {
             first_began,
             piece: Piece::default(),
             seen,
+            unseen: Vec::new(),
+            compared_to: None,
+            compared: false,
             position: None,
             overtaken: HashSet::new(),
             looked: false,
@@ -240,6 +247,7 @@ impl Follower {
             self.piece.add_gone(std::mem::take(&mut self.missing));
         }
         let mut kept = self.piece.keep(&self.synced, self.began, fill, wait, &mut self.collided, self.most)?;
+        let gone: Vec<String> = self.piece.gone_in_part().map(str::to_owned).collect();
         let mut refused = self.piece.take_refused();
         if fill.is_some() {
             refused.keys().try_for_each(|key| self.seen.add(key))?;
@@ -249,12 +257,7 @@ impl Follower {
             if fill.is_none() {
                 self.see_piece()?;
             }
-            if !self.looks_for_unseen()? {
-                let (began, most) = (self.first_began, self.most);
-                let unseen = merge::delete_unseen(&self.synced, began, &self.seen, wait, most, &mut refused)?;
-                kept.changed += unseen.changed;
-                (kept.held, kept.partial) = (unseen.held, unseen.partial);
-            }
+            kept.partial = self.compare()?;
         }
         self.outlived |= kept.outlived;
         // What is held is tried once more.
@@ -273,7 +276,6 @@ impl Follower {
             self.move_on(fill.is_some());
         }
         if !kept.held {
-            let gone: Vec<&str> = self.piece.gone_in_part().collect();
             merge::note_deleted(&self.synced, &gone, oldest)?;
         }
         if kept.changed > 0 {
@@ -292,17 +294,30 @@ impl Follower {
         })
     }
 
-    /// Where what others write may hide a record from a sweep, those that it has not seen are asked for by their keys,
-    /// once. Whether that is under way now.
-    fn looks_for_unseen(&mut self) -> Result<bool> {
-        if self.looked || self.stable {
-            return Ok(false);
+    /// Finds the rows that a sweep has not seen, some at a time, and takes them in as gone. Where what others write may
+    /// hide a record from a sweep, they are asked for by their keys before. Whether there is more to do with what is here.
+    fn compare(&mut self) -> Result<bool> {
+        if !self.compared {
+            let after = self.compared_to.take();
+            let (unseen, next) = merge::unseen(&self.synced, self.first_began, &self.seen, after.as_deref())?;
+            self.unseen.extend(unseen);
+            self.compared = next.is_none();
+            self.compared_to = next;
+            if !self.compared {
+                return Ok(true);
+            }
+            if !self.stable && !self.unseen.is_empty() {
+                self.ask_for(self.unseen.clone())?;
+                return Ok(false);
+            }
         }
-        let unseen = merge::unseen(&self.synced, self.first_began, &self.seen)?;
-        if !unseen.is_empty() {
-            self.ask_for(unseen)?;
+        let seen = &self.seen;
+        self.unseen.retain(|key| !seen.has(key));
+        let some = !self.unseen.is_empty();
+        if some {
+            self.piece.add_gone(std::mem::take(&mut self.unseen));
         }
-        Ok(self.looked)
+        Ok(some)
     }
 
     /// What users wrote while a poll read it, others may have changed since: it is asked for by its keys, once. Else

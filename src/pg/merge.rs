@@ -29,6 +29,9 @@ const MOST_REFUSED: usize = 100;
 /// About what a key of a record takes in a map, in bytes.
 const KEY: usize = 160;
 
+/// So many rows are looked through at a time for those that a sweep has not seen.
+const LOOKED_THROUGH: usize = 20_000;
+
 /// Why the table refuses records, by their keys.
 pub type Refused = BTreeMap<String, String>;
 
@@ -160,9 +163,10 @@ impl Piece {
         std::mem::take(&mut self.overtaken)
     }
 
-    /// Takes in that records are gone.
+    /// Takes in that records are gone, which nothing that was read says.
     pub fn add_gone(&mut self, keys: impl IntoIterator<Item = String>) {
-        self.add(Delta { gone: keys.into_iter().collect(), ..Delta::default() });
+        self.pages.push(Page::default());
+        self.gone.push(keys.into_iter().collect());
     }
 
     /// The records that constraints or triggers of the table refused.
@@ -171,7 +175,7 @@ impl Piece {
     }
 
     fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.rows_left() == 0
     }
 
     /// The keys of records that the API said are deleted.
@@ -469,48 +473,33 @@ impl Kept {
     }
 }
 
-/// The keys of rows that a sweep, which began at a moment, has not seen.
-pub fn unseen(synced: &Synced, began: i64, seen: &Seen) -> Result<Vec<String>> {
-    let _owner = ActingAs::role(synced.owner);
-    let spi = Spi::connect()?;
-    let mut unseen = Vec::new();
-    spi.each(&synced.names.unseen(), &[moment_arg(began)], |rows| {
-        let keys = (0..rows.len()).filter_map(|row| rows.text(row, 1));
-        unseen.extend(keys.filter(|key| !seen.has(key)));
-    })?;
-    Ok(unseen)
-}
-
-/// Deletes them, so many at most. Nothing is done if somebody writes to the table.
-pub fn delete_unseen(
+/// Looks at the next rows of a table, in the order of their keys, for those that a sweep, which began at a moment, has not
+/// seen. Their keys, and the key after which to go on; `None` if these were the last rows.
+pub fn unseen(
     synced: &Synced,
     began: i64,
     seen: &Seen,
-    wait: bool,
-    most: usize,
-    refused: &mut Refused,
-) -> Result<Kept> {
-    if !lock_alone(synced, wait) {
-        return Ok(Kept { held: true, ..Kept::default() });
-    }
-    let unseen = unseen(synced, began, seen)?;
+    after: Option<&str>,
+) -> Result<(Vec<String>, Option<String>)> {
     let _owner = ActingAs::role(synced.owner);
-    let _ours = Ours::begin(synced.target);
-    let some = &unseen[..unseen.len().min(most)];
-    let kept = delete(synced, &Spi::connect()?, some, began, refused)?;
-    Ok(Kept { partial: some.len() < unseen.len(), ..kept })
+    let spi = Spi::connect()?;
+    let rows = spi.run(&synced.names.unseen(after.is_some(), LOOKED_THROUGH), &[moment_arg(began), text_arg(after)])?;
+    let stale = (0..rows.len()).filter(|row| rows.flag(*row, 2)).filter_map(|row| rows.text(row, 1));
+    let unseen = stale.filter(|key| !seen.has(key)).collect();
+    let last = rows.len().checked_sub(1).filter(|_| rows.len() >= LOOKED_THROUGH);
+    Ok((unseen, last.and_then(|last| rows.text(last, 1))))
 }
 
 /// Remembers records that the API said are deleted, so that an older read that is still under way does not bring them
 /// back; forgets those that no read needs any more.
-pub fn note_deleted(synced: &Synced, keys: &[&str], oldest: i64) -> Result<()> {
+pub fn note_deleted(synced: &Synced, keys: &[String], oldest: i64) -> Result<()> {
     let _keeper = as_keeper()?;
     let spi = Spi::connect()?;
     let target = oid_arg(synced.target);
     let forget = "DELETE FROM sequin.sync_deleted WHERE target = $1 AND at NOT BETWEEN $2 AND clock_timestamp()";
     spi.run_kept(forget, &[target, moment_arg(oldest)])?;
     if !keys.is_empty() {
-        spi.run_kept(NOTE_DELETED, &[target, texts_arg(keys.iter().copied())])?;
+        spi.run_kept(NOTE_DELETED, &[target, texts_arg(keys.iter().map(String::as_str))])?;
     }
     Ok(())
 }

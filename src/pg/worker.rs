@@ -501,7 +501,7 @@ impl Followed {
             Poll::Ready(Ok(())) => {
                 let work = Work { table: target, records: 0 };
                 let (done, late) = within(work, MOST_TIME_OF_CHANGES, || transaction(|| watch.finish()));
-                done.map_err(|failure| slow(failure, late, 0, MOST_TIME_OF_CHANGES))
+                done.map_err(|failure| slow(failure, late, "changing the table's columns", 0, MOST_TIME_OF_CHANGES))
             }
             Poll::Ready(Err(error)) => Err(Failure::of_error(&error)),
         };
@@ -610,7 +610,12 @@ impl Followed {
             self.kept_out = None;
             self.portion = next_portion(self.portion, work.records, took).min(PIECE_ROWS);
         }
-        let kept = kept.map_err(|failure| slow(failure, late, work.records, MOST_TIME));
+        let what = match work.records {
+            0 => "comparing the table with what was read",
+            1 => "storing one record",
+            records => &format!("storing {records} records"),
+        };
+        let kept = kept.map_err(|failure| slow(failure, late, what, work.records, MOST_TIME));
         match kept {
             Ok(Progress::Part(_)) => {
                 if let Err(error) = running.follower.forget_part() {
@@ -663,7 +668,7 @@ impl Followed {
             // It is listed no more the next time, or is read as it is now.
             Ok(Progress::Gone) => self.poll_at = time + AFTER_LOCK,
             Err(failure) => {
-                if failure.cancelled {
+                if failure.cancelled && work.records > 0 {
                     self.portion = smaller(self.portion.min(work.records));
                 }
                 self.fail_with(running, &failure);
@@ -767,16 +772,11 @@ impl Followed {
 
 const WAY_OUT: &str = "Make them quicker. sequin.refresh() stores the records without a limit of time.";
 
-/// What a failure is if it came of a limit of time that storing so many records has reached.
-fn slow(failure: Failure, late: bool, records: usize, limit: Duration) -> Failure {
+/// What a failure is if it came of a limit of time that `what`, which was to store so many records, has reached.
+fn slow(failure: Failure, late: bool, what: &str, records: usize, limit: Duration) -> Failure {
     if !late || !failure.cancelled {
         return failure;
     }
-    let what = match records {
-        0 => "changing the table's columns".to_owned(),
-        1 => "storing one record".to_owned(),
-        _ => format!("storing {records} records"),
-    };
     let next = if records > 1 { " Fewer are stored at once next time." } else { "" };
     let text = described(
         &format!("{what} took more than {} s and was cancelled", limit.as_secs()),

@@ -21,6 +21,9 @@ pub fn back_off(failures: u32) -> Duration {
 
 /// How many records the next transaction is to keep, at most, if `most` was the limit of one that kept `records` in a time.
 pub fn next_portion(most: usize, records: usize, took: Duration) -> usize {
+    if records == 0 {
+        return most;
+    }
     if took > 2 * KEEPING {
         let fitting = records as f64 * KEEPING.as_secs_f64() / took.as_secs_f64();
         return most.min(fitting as usize).max(1);
@@ -93,6 +96,7 @@ mod tests {
             assert!(most == 1 || (took >= KEEPING / 8 && took <= 2 * KEEPING), "{each:?}: {most}");
         }
         assert_eq!(next_portion(20_000, 60, Duration::from_millis(1)), 20_000, "few records tell nothing");
+        assert_eq!(next_portion(20_000, 0, Duration::from_secs(2)), 20_000, "nor does what kept none");
         assert_eq!(next_portion(4, 4, Duration::from_millis(1)), 8, "what was slow once may be quick again");
     }
 

@@ -177,12 +177,14 @@ impl Names {
         )
     }
 
-    /// The keys of rows that were not known to be as the API has them since `$1`.
-    pub fn unseen(&self) -> String {
+    /// The keys of so many rows, in their order, and whether each was not known to be as the API has it since `$1`.
+    /// `after`: from the key `$2` on, without it.
+    pub fn unseen(&self, after: bool, rows: usize) -> String {
+        let (target, key) = (&self.target, quote(&self.key));
+        let from = if after { format!("WHERE {key} > $2") } else { String::new() };
         format!(
-            "SELECT {} FROM {} WHERE coalesce({SYNCED_AT} NOT BETWEEN $1 AND clock_timestamp(), true)",
-            quote(&self.key),
-            self.target
+            "SELECT {key}, coalesce({SYNCED_AT} NOT BETWEEN $1 AND clock_timestamp(), true) FROM {target} {from} \
+             ORDER BY {key} LIMIT {rows}"
         )
     }
 
@@ -341,7 +343,7 @@ mod tests {
         let names = names();
         let target = r#""crm"."my ""contacts""""#;
         let all =
-            [names.insert_new(true), names.update_changed(true), names.delete_gone(), names.unseen(), names.is_here()];
+            [names.insert_new(true), names.update_changed(true), names.delete_gone(), names.unseen(true, 9), names.is_here()];
         assert!(all.iter().all(|sql| sql.contains(target)), "{all:#?}");
         let insert = names.triggers().into_iter().find(|sql| sql.contains("BEFORE INSERT ON")).unwrap();
         assert!(insert.contains(r#"sequin.merging('"crm"."my ""contacts"""'::pg_catalog.regclass)"#), "{insert}");

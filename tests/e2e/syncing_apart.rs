@@ -286,3 +286,28 @@ fn what_is_put_into_a_table_with_names_beyond_ascii_is_at_hand_in_a_latin1_datab
     assert_eq!(session.value(&format!("SELECT \"größe\" = 4.5 FROM crm.contact WHERE id = '{id}'")), "t");
     assert!(queries.iter().all(|query| query.contains("WHERE")), "all records were asked for: {queries:#?}");
 }
+
+#[test]
+fn rows_that_the_api_has_not_leave_in_small_parts_and_those_that_stay_hold_up_nothing() {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let mut session = world.connect();
+    // Slow inserts make the parts small. The first rows in the order of the keys stay.
+    session.run(
+        "CREATE SCHEMA crm; CREATE TABLE crm.contact (LIKE salesforce.contact, PRIMARY KEY (id));
+         INSERT INTO crm.contact (id) SELECT '00' || n FROM generate_series(1, 8) n;
+         INSERT INTO crm.contact (id) SELECT 'old' || n FROM generate_series(1, 45000) n;
+         CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END $$;
+         CREATE TRIGGER slow BEFORE INSERT ON crm.contact FOR EACH ROW EXECUTE FUNCTION public.slow();
+         CREATE TABLE public.tries (id text);
+         CREATE FUNCTION public.code() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF OLD.id ~ '^old' THEN RETURN OLD; END IF;
+           INSERT INTO public.tries VALUES (OLD.id); RETURN NULL; END $$;
+         CREATE TRIGGER code BEFORE DELETE ON crm.contact FOR EACH ROW EXECUTE FUNCTION public.code();
+         SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '100 ms')",
+    );
+    world.await_value(&mut session, "SELECT count(*) FROM crm.contact WHERE id ~ '^old'", "0");
+    world.await_current(&mut session, "crm.contact");
+    assert_eq!(session.value("SELECT count(*) FROM crm.contact"), "68");
+    let tries = session.number("SELECT max(count) FROM (SELECT count(*) FROM public.tries GROUP BY id) AS of");
+    assert!(tries <= 3, "each was to be deleted {tries} times");
+}
