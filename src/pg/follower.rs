@@ -103,7 +103,7 @@ pub struct Follower {
 pub enum Progress {
     /// A piece was kept; more is to come.
     More(Kept),
-    /// A part of a piece was kept: the rest of it is to be kept next.
+    /// A part of a piece was kept, or others hold rows of it: the rest is to be kept next.
     Part(Kept),
     /// Somebody writes to the table, or holds rows of it: the same piece is to be kept a little later.
     Held(Kept),
@@ -286,7 +286,7 @@ impl Follower {
             let message = "somebody is about to change how the table is synced";
             return Err(Error::new(Kind::Locked, message));
         }
-        Ok(match (kept.held, kept.partial, self.ended) {
+        Ok(match (kept.held && !kept.untried, kept.partial, self.ended) {
             (true, ..) => Progress::Held(kept),
             (false, true, _) => Progress::Part(kept),
             (false, false, false) => Progress::More(kept),

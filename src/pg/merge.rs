@@ -87,6 +87,8 @@ pub struct Piece {
     refused: Refused,
     /// How many of the keys that were gone, and of the records, were kept last: the first ones.
     part: (usize, usize),
+    /// How many at the end others hold: they were tried, and are tried once more when all others are kept.
+    held: (usize, usize),
     /// Where to go on once this is kept.
     pub position: Option<serde_json::Value>,
 }
@@ -109,6 +111,8 @@ pub struct Kept {
     pub outlived: bool,
     /// Whether this was a part, and the rest is still to be kept.
     pub partial: bool,
+    /// Whether rows are held, and others were not tried yet.
+    pub untried: bool,
 }
 
 impl Piece {
@@ -149,7 +153,11 @@ impl Piece {
 
     /// Without those of the parts that were kept.
     pub fn rows_left(&self) -> usize {
-        self.pages.iter().map(Page::rows).sum::<usize>() + self.gone.iter().map(Vec::len).sum::<usize>()
+        self.records_left() + self.gone.iter().map(Vec::len).sum::<usize>()
+    }
+
+    fn records_left(&self) -> usize {
+        self.pages.iter().map(Page::rows).sum()
     }
 
     /// The keys of all records.
@@ -231,11 +239,11 @@ impl Piece {
         if fill.is_none() {
             self.keep_last_words();
         }
-        let all: usize = self.pages.iter().map(Page::rows).sum();
-        let gone: Vec<_> = self.gone().take(most).map(str::to_owned).collect();
-        let here = all.min(most - gone.len());
-        self.part = (gone.len(), here);
-        kept.partial = here < all || self.gone().nth(most).is_some();
+        let all = self.records_left();
+        let untried = self.choose_part(most);
+        let here = self.part.1;
+        kept.partial = self.part != (self.gone().count(), all);
+        let gone: Vec<_> = self.gone_in_part().map(str::to_owned).collect();
         let _owner = ActingAs::role(synced.owner);
         let _ours = Ours::begin(synced.target);
         let spi = Spi::connect()?;
@@ -243,41 +251,76 @@ impl Piece {
         if alone {
             kept.add(delete(synced, &spi, &gone, began, &mut self.refused)?);
         }
-        if here == 0 {
-            return Ok(kept);
+        if here > 0 {
+            kept.add(self.keep_records(synced, &spi, (here, began), fill, alone, collided)?);
         }
+        if kept.held && untried {
+            self.put_off_part();
+        } else if kept.held {
+            self.held = (0, 0);
+        }
+        kept.untried = kept.held && untried;
+        Ok(kept)
+    }
+
+    /// Puts the first records, so many, into the table.
+    fn keep_records(
+        &mut self,
+        synced: &Synced,
+        spi: &Spi,
+        (here, began): (usize, i64),
+        fill: Option<i64>,
+        alone: bool,
+        collided: &mut bool,
+    ) -> Result<Kept> {
+        let all = self.records_left();
         let mut put = |pages: Vec<Page>, here: usize| {
             let supply = Supply { table: synced.source.oid, fields: synced.followed.fields.clone(), pages };
             let (done, pages) = supply::with(supply, || {
-                attempt(|| put(synced, &spi, (here, began), fill, alone, collided, &mut self.overtaken))
+                attempt(|| put(synced, spi, (here, began), fill, alone, collided, &mut self.overtaken))
             });
             Ok((Tried::of(done)?, pages))
         };
-        let first = |pages: &[Page]| -> Vec<Record> {
-            pages.iter().flat_map(|page| (0..page.rows()).map(|row| page.record(row))).take(here).collect()
-        };
-        let page_of = |records: &[Record]| {
-            let cells = records.iter().flatten().cloned().collect();
-            vec![Page::of_values(records.len(), cells)]
-        };
         let tried = if here < all {
-            put(page_of(&first(&self.pages)), here)?.0
+            put(vec![page_of(&first(&self.pages, here))], here)?.0
         } else {
             let (tried, pages) = put(std::mem::take(&mut self.pages), here)?;
             self.pages = pages;
             tried
         };
-        kept.add(match tried {
+        Ok(match tried {
             Tried::Done(kept) => kept,
             Tried::Held => Kept { held: true, ..Kept::default() },
             Tried::Refused(_) => {
-                let records = first(&self.pages);
-                let mut some = |records: &[Record]| Ok(put(page_of(records), records.len())?.0);
+                let records = first(&self.pages, here);
+                let mut some = |records: &[Record]| Ok(put(vec![page_of(records)], records.len())?.0);
                 let mut key = |record: &Record| record[0].to_input();
                 sift(&records, &mut some, &mut key, &synced.state.refused, &mut self.refused)?
             }
-        });
-        Ok(kept)
+        })
+    }
+
+    /// Chooses what is kept next, so many at most. Whether others than it are untried.
+    fn choose_part(&mut self, most: usize) -> bool {
+        let all = (self.gone().count(), self.records_left());
+        let mut untried = (all.0.saturating_sub(self.held.0), all.1.saturating_sub(self.held.1));
+        if untried == (0, 0) {
+            (self.held, untried) = ((0, 0), all);
+        }
+        let gone = untried.0.min(most);
+        self.part = (gone, untried.1.min(most - gone));
+        self.part != untried
+    }
+
+    /// Puts what was to be kept last, and is held, at the end.
+    fn put_off_part(&mut self) {
+        let (gone, here) = self.part;
+        let (records, mut keys) = (first(&self.pages, here), Vec::new());
+        self.forget_part(|key| keys.push(key.to_owned()));
+        keys.truncate(gone);
+        self.pages.push(page_of(&records));
+        self.gone.push(keys);
+        self.held = (self.held.0 + gone, self.held.1 + here);
     }
 
     /// Leaves out of the pages what is not the last word on a record.
@@ -323,6 +366,15 @@ impl Piece {
         }
         Ok(())
     }
+}
+
+/// The first records, so many.
+fn first(pages: &[Page], count: usize) -> Vec<Record> {
+    pages.iter().flat_map(|page| (0..page.rows()).map(|row| page.record(row))).take(count).collect()
+}
+
+fn page_of(records: &[Record]) -> Page {
+    Page::of_values(records.len(), records.iter().flatten().cloned().collect())
 }
 
 /// Puts the records at hand, so many, which were read at a moment, into the table.
@@ -464,6 +516,7 @@ impl Kept {
         self.held |= other.held;
         self.outlived |= other.outlived;
         self.partial |= other.partial;
+        self.untried |= other.untried;
     }
 
     /// Reads how many rows were changed, and are held.

@@ -606,8 +606,10 @@ impl Followed {
         if kept.is_ok() {
             running.follower.settle();
         }
-        if matches!(kept, Ok(Progress::More(_) | Progress::Part(_) | Progress::Done(_))) {
-            self.kept_out = None;
+        if let Ok(Progress::More(done) | Progress::Part(done) | Progress::Done(done)) = kept {
+            if !done.held {
+                self.kept_out = None;
+            }
             self.portion = next_portion(self.portion, work.records, took).min(PIECE_ROWS);
         }
         let what = match work.records {
@@ -617,12 +619,18 @@ impl Followed {
         };
         let kept = kept.map_err(|failure| slow(failure, late, what, work.records, MOST_TIME));
         match kept {
-            Ok(Progress::Part(_)) => {
+            Ok(Progress::Part(done)) => {
                 if let Err(error) = running.follower.forget_part() {
                     return self.fail_with(running, &Failure::of_error(&error));
                 }
                 // At once, when the other tables have had their turn.
-                (running.retry_at, running.held_since) = (Some(time), None);
+                running.retry_at = Some(time);
+                if done.held {
+                    running.held_since.get_or_insert(time);
+                    self.kept_out.get_or_insert(time);
+                } else {
+                    running.held_since = None;
+                }
                 self.put_back(running);
             }
             Ok(Progress::More(_)) => {

@@ -311,3 +311,20 @@ fn rows_that_the_api_has_not_leave_in_small_parts_and_those_that_stay_hold_up_no
     let tries = session.number("SELECT max(count) FROM (SELECT count(*) FROM public.tries GROUP BY id) AS of");
     assert!(tries <= 3, "each was to be deleted {tries} times");
 }
+
+#[test]
+fn a_row_that_somebody_holds_keeps_no_other_part_waiting() {
+    let (world, mut session) = world();
+    // Parts come to be of a few records each.
+    trigger(&mut session, "PERFORM pg_sleep(0.1)");
+    change_contacts(&world, "Slow");
+    world.await_value(&mut session, "SELECT count(*) FROM crm.contact WHERE title = 'Slow'", "60");
+    let mut holder = world.connect();
+    let held = world.sandbox.id("Contact", 0);
+    holder.run(&format!("BEGIN; SELECT FROM crm.contact WHERE id = '{held}' FOR UPDATE"));
+    change_contacts(&world, "Again");
+    world.await_value(&mut session, "SELECT count(*) FROM crm.contact WHERE title = 'Again'", "59");
+    holder.run("COMMIT");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+    world.await_current(&mut session, "crm.contact");
+}
