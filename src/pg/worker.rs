@@ -108,8 +108,9 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
     set(c"default_transaction_isolation", c"read committed");
     // Made for statements.
     set(c"sequin_fdw.max_requests", c"0");
-    let mut worker =
-        Worker { database, tables: Vec::new(), looked: None, overrun: registry::take_overrun(database), missed: None };
+    let overrun = registry::take_overrun(database);
+    let (looked, missed, quiet_until) = (None, None, Instant::now());
+    let mut worker = Worker { database, tables: Vec::new(), looked, overrun, missed, quiet_until };
     loop {
         serve();
         if worker.must_look() {
@@ -129,10 +130,7 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
         if worker.looked.is_some() && worker.tables.is_empty() && registry::leave_worker(database) {
             return;
         }
-        for table in &mut worker.tables {
-            table.turn();
-            serve();
-        }
+        worker.turns();
         worker.sleep();
     }
 }
@@ -208,6 +206,8 @@ struct Worker {
     overrun: Option<Work>,
     /// When messages that were missed last counted as a mend.
     missed: Option<Instant>,
+    /// Until then no table has its turn whose code took too long, since that of one has just done so.
+    quiet_until: Instant,
 }
 
 /// A synced table as the list shows it.
@@ -246,6 +246,8 @@ struct Followed {
     waits: bool,
     /// When it may be tried again at the earliest, whatever is mended meanwhile.
     not_before: Instant,
+    /// Whether its code took too long the last time.
+    suspect: bool,
     /// How often something was mended that it may fail for: a read that is under way does not know of it yet.
     mends: u64,
     /// Since when others are in the way.
@@ -341,6 +343,28 @@ impl Worker {
             && let Some(table) = self.tables.iter_mut().find(|table| table.listed.target == work.table)
         {
             table.note_overrun(work.records);
+            // Which others have had workers ended before, nobody knows. They have failed.
+            for table in &mut self.tables {
+                table.suspect = table.listed.next_try_in.is_some() || table.suspect;
+            }
+            self.quiet_until = Instant::now() + AFTER_SLOWNESS;
+        }
+    }
+
+    /// Every table has its turn. Of those whose code takes too long, one at a time: many must not cost the others more than
+    /// one does.
+    fn turns(&mut self) {
+        for table in &mut self.tables {
+            let begin = Instant::now();
+            if table.suspect && self.quiet_until > begin {
+                continue;
+            }
+            table.turn();
+            if begin.elapsed() >= MOST_TIME {
+                // Time enough for the others.
+                self.quiet_until = Instant::now() + AFTER_SLOWNESS;
+            }
+            serve();
         }
     }
 
@@ -364,7 +388,11 @@ impl Worker {
 
     /// Sleeps until something has come, is due, or is asked for.
     fn sleep(&self) {
-        let next = self.tables.iter().filter_map(Followed::next_turn).min();
+        let next_turn = |table: &Followed| {
+            let next = table.next_turn()?;
+            Some(if table.suspect { next.max(self.quiet_until) } else { next })
+        };
+        let next = self.tables.iter().filter_map(next_turn).min();
         let look = self.looked.map_or(AFTER_LOCK, |looked| LOOK.saturating_sub(looked.elapsed()));
         let pause = next.map_or(look, |next| look.min(next.saturating_duration_since(Instant::now())));
         match wait::io() {
@@ -390,6 +418,7 @@ impl Followed {
             polled: false,
             waits: false,
             not_before: Instant::now(),
+            suspect: false,
             mends: 0,
             kept_out: None,
             portion: PIECE_ROWS,
@@ -610,6 +639,7 @@ impl Followed {
             if !done.held {
                 self.kept_out = None;
             }
+            self.suspect = false;
             self.portion = next_portion(self.portion, work.records, took).min(PIECE_ROWS);
         }
         let what = match work.records {
@@ -735,6 +765,7 @@ impl Followed {
             self.watch_at = self.watch_at.min(Instant::now());
         }
         let wait = transaction(note).unwrap_or(LOOK).max(least_wait(failure));
+        self.suspect |= failure.slow || failure.cancelled;
         let soonest = if failure.slow { AFTER_SLOWNESS } else { AFTER_FAILURE };
         self.not_before = Instant::now() + soonest;
         self.poll_at = Instant::now() + if mends == self.mends { wait } else { soonest };

@@ -328,3 +328,28 @@ fn a_row_that_somebody_holds_keeps_no_other_part_waiting() {
     world.await_equal(&mut session, "Contact", "crm.contact");
     world.await_current(&mut session, "crm.contact");
 }
+
+#[test]
+fn many_tables_whose_code_never_ends_hold_up_another_no_longer_than_one_does_once_each_has_failed() {
+    let world = World::with_worker(Config::new().records("Contact", 60).records("Account", 8));
+    let mut session = world.connect();
+    session.run(
+        "CREATE SCHEMA crm; CREATE FUNCTION public.code() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           LOOP BEGIN PERFORM pg_sleep(0.2); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$",
+    );
+    let tables: Vec<String> = (0..8).map(|n| format!("crm.contact{n}")).collect();
+    for table in &tables {
+        session.run(&format!("SELECT sequin.start_sync('salesforce.contact', '{table}', every => '100 ms')"));
+        world.await_current(&mut session, table);
+        session
+            .run(&format!("CREATE TRIGGER code BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION public.code()"));
+    }
+    session.run("SELECT sequin.start_sync('salesforce.account', 'crm.account', every => '100 ms')");
+    world.await_current(&mut session, "crm.account");
+    change_contacts(&world, "Changed");
+    let failing = "SELECT count(*) FROM sequin.sync_status WHERE state = 'failing'";
+    let all = wait_until(Duration::from_secs(150), || session.value(failing) == "8");
+    assert!(all, "{:?}", session.rows("SELECT * FROM sequin.sync_status"));
+    let slowest = slowest_account(&world, &mut session, Duration::from_secs(60));
+    assert!(slowest < FEW_SECONDS, "another table's change took {slowest:?}");
+}
