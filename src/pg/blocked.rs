@@ -47,7 +47,13 @@ unsafe extern "C-unwind" fn look(arg: *mut c_void) {
     // SAFETY: something is being reported.
     let code = unsafe { pg_sys::geterrcode() };
     let is_lock = code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE as i32 && is_lock_timeout();
-    watched.blocked.set(is_lock && is_ours(&frames_above(arg), trigger_depth() > watched.depth));
+    watched.blocked.set(is_lock && is_ours(&frames_above(arg), trigger_depth() > watched.depth, awaited_mode()));
+}
+
+/// In which mode the lock was to be had that was waited for last.
+fn awaited_mode() -> u32 {
+    // SAFETY: this process's own entry in the table of processes, once it has one.
+    unsafe { pg_sys::MyProc.as_ref() }.map_or(pg_sys::NoLock, |process| process.waitLockMode as u32)
 }
 
 /// Whether core's lock timeout raises what is being reported.
@@ -78,13 +84,15 @@ fn frames_above(arg: *mut c_void) -> Vec<Callback> {
 }
 
 /// `frames`: what runs above the watch, the latest first. The one next to the watch is SPI's, which runs our statement.
-/// The latest may be of the wait itself, as for a row. Any other is of a function: of a user's, unless it is SPI, too, which
-/// runs the check of a foreign key in a trigger.
-fn is_ours(frames: &[Callback], in_trigger: bool) -> bool {
+/// The latest may be of the wait itself, as for a row: that is a wait for the end of a transaction, whose lock is to be
+/// shared. Any other is of a function: of a user's, unless it is SPI, too, which runs the check of a foreign key in a
+/// trigger.
+fn is_ours(frames: &[Callback], in_trigger: bool, mode: u32) -> bool {
     let Some(&spi) = frames.last() else { return true };
     let is_spi = |frame: &&Callback| std::ptr::fn_addr_eq(**frame, spi);
     let statements = frames.iter().rev().take_while(is_spi).count();
-    frames.len() - statements <= 1 && (statements > 1 || !in_trigger)
+    let of_wait = usize::from(mode == pg_sys::ShareLock);
+    frames.len() - statements <= of_wait && (statements > 1 || !in_trigger)
 }
 
 #[cfg(test)]
@@ -105,11 +113,13 @@ mod tests {
 
     #[test]
     fn a_wait_is_ours_unless_a_function_of_a_user_runs() {
-        let ours = |frames: &[Callback], in_trigger| is_ours(frames, in_trigger);
+        let ours = |frames: &[Callback], in_trigger| is_ours(frames, in_trigger, pg_sys::ShareLock);
         assert!(ours(&[], false), "a lock that no statement takes");
         assert!(ours(&[spi], false) && ours(&[row, spi], false), "a table's, a row's");
         assert!(ours(&[spi, spi], true) && ours(&[row, spi, spi], true), "a row that a foreign key refers to");
         assert!(!ours(&[function, spi], true), "a trigger that waits by itself");
+        assert!(!is_ours(&[function, spi], false, pg_sys::ExclusiveLock), "a constraint that waits by itself");
+        assert!(is_ours(&[spi], false, pg_sys::AccessExclusiveLock), "a table that is altered");
         assert!(!ours(&[spi, function, spi], true) && !ours(&[row, spi, function, spi], true), "a trigger's statement");
         assert!(!ours(&[spi, function, spi], false), "a statement of a function that a constraint calls");
     }

@@ -353,3 +353,26 @@ fn many_tables_whose_code_never_ends_hold_up_another_no_longer_than_one_does_onc
     let slowest = slowest_account(&world, &mut session, Duration::from_secs(60));
     assert!(slowest < FEW_SECONDS, "another table's change took {slowest:?}");
 }
+
+#[test]
+fn a_lock_that_a_constraint_cannot_get_is_told_and_keeps_no_other_record_waiting() {
+    let (world, mut session) = world();
+    // No statement of the function waits, but the function itself.
+    session.run(
+        "CREATE FUNCTION public.look(title text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+           RETURN title <> 'Bad' OR pg_advisory_xact_lock(42) IS NOT NULL; END $$;
+         ALTER TABLE crm.contact ADD CONSTRAINT look CHECK (public.look(title))",
+    );
+    let mut holder = world.connect();
+    holder.run("BEGIN; SELECT pg_advisory_xact_lock(42)");
+    let (bad, good) = (world.sandbox.id("Contact", 1), world.sandbox.id("Contact", 2));
+    world.upstream().update("Contact", &bad, json!({"Title": "Bad"}));
+    world.upstream().update("Contact", &good, json!({"Title": "Good"}));
+    world.await_value(&mut session, &format!("SELECT title FROM crm.contact WHERE id = '{good}'"), "Good");
+    world.await_true(
+        &mut session,
+        "SELECT last_error LIKE '%lock timeout%' FROM sequin.sync_status WHERE target = 'crm.contact'::regclass",
+    );
+    holder.run("COMMIT");
+    world.await_equal(&mut session, "Contact", "crm.contact");
+}
