@@ -528,12 +528,7 @@ impl Kept {
 
 /// Looks at the next rows of a table, in the order of their keys, for those that a sweep, which began at a moment, has not
 /// seen. Their keys, and the key after which to go on; `None` if these were the last rows.
-pub fn unseen(
-    synced: &Synced,
-    began: i64,
-    seen: &Seen,
-    after: Option<&str>,
-) -> Result<(Vec<String>, Option<String>)> {
+pub fn unseen(synced: &Synced, began: i64, seen: &Seen, after: Option<&str>) -> Result<(Vec<String>, Option<String>)> {
     let _owner = ActingAs::role(synced.owner);
     let spi = Spi::connect()?;
     let rows = spi.run(&synced.names.unseen(after.is_some(), LOOKED_THROUGH), &[moment_arg(began), text_arg(after)])?;

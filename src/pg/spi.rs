@@ -12,6 +12,9 @@ use super::memory::{c_text, storable, text, text_datum};
 use super::role::OurPath;
 use crate::error::{Error, Kind, Result};
 
+/// So many rows are in memory at once of those that are read portion by portion.
+const PORTION: i64 = 10_000;
+
 thread_local! {
     /// Plans of statements that are run again and again.
     static PLANS: RefCell<HashMap<String, pg_sys::SPIPlanPtr>> = RefCell::default();
@@ -123,6 +126,32 @@ impl Spi {
             pg_sys::SPI_execute_with_args(sql, count, types.as_mut_ptr(), values.as_mut_ptr(), nulls.as_ptr(), false, 0)
         };
         Rows::of(done)
+    }
+
+    /// Runs a query, and hands out what it returns portion by portion, so that they are never in memory all at once.
+    pub fn each(&self, sql: &str, args: &[Arg], mut with: impl FnMut(&Rows)) -> Result<()> {
+        let _path = OurPath::set();
+        let mut types: Vec<Oid> = args.iter().map(|(ty, _)| *ty).collect();
+        let (mut values, nulls) = values(args);
+        let (count, sql) = (args.len() as c_int, c_text(sql));
+        let (types, values, nulls) = (types.as_mut_ptr(), values.as_mut_ptr(), nulls.as_ptr());
+        // SAFETY: a NUL-terminated text, and as many types, values and flags as are said.
+        let portal =
+            unsafe { pg_sys::SPI_cursor_open_with_args(std::ptr::null(), sql, count, types, values, nulls, false, 0) };
+        loop {
+            // SAFETY: the portal that was just opened.
+            unsafe { pg_sys::SPI_cursor_fetch(portal, true, PORTION) };
+            let rows = Rows::of(0)?;
+            if rows.len() == 0 {
+                break;
+            }
+            with(&rows);
+            // SAFETY: the table of the rows, which nobody has any more.
+            unsafe { pg_sys::SPI_freetuptable(rows.table) };
+        }
+        // SAFETY: the portal that was opened above.
+        unsafe { pg_sys::SPI_cursor_close(portal) };
+        Ok(())
     }
 
     /// Makes a trigger's transition tables known.

@@ -342,8 +342,13 @@ mod tests {
     fn names_are_quoted_wherever_they_stand() {
         let names = names();
         let target = r#""crm"."my ""contacts""""#;
-        let all =
-            [names.insert_new(true), names.update_changed(true), names.delete_gone(), names.unseen(true, 9), names.is_here()];
+        let all = [
+            names.insert_new(true),
+            names.update_changed(true),
+            names.delete_gone(),
+            names.unseen(true, 9),
+            names.is_here(),
+        ];
         assert!(all.iter().all(|sql| sql.contains(target)), "{all:#?}");
         let insert = names.triggers().into_iter().find(|sql| sql.contains("BEFORE INSERT ON")).unwrap();
         assert!(insert.contains(r#"sequin.merging('"crm"."my ""contacts"""'::pg_catalog.regclass)"#), "{insert}");
