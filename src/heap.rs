@@ -61,10 +61,11 @@ pub fn may_fail() -> bool {
     TRYING.get()
 }
 
-/// Has a vector hold room for so many more bytes. Errors: as [`check`].
-pub fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<()> {
+/// Makes the memory of a vector larger by so many bytes. Errors: as [`check`].
+pub fn grow(bytes: &mut Vec<u8>, more: usize) -> Result<()> {
     check(more)?;
-    attempt(bytes, more).then_some(()).ok_or_else(refused)
+    let spare = bytes.capacity() - bytes.len();
+    attempt(bytes, spare + more).then_some(()).ok_or_else(refused)
 }
 
 /// Asks for room that may be refused.
@@ -116,9 +117,15 @@ pub fn serve_many() {
     LIMIT.store(WORKER, Ordering::Relaxed);
 }
 
-/// Whether so many bytes more leave half of the limit free, so that nobody has to wait for anybody.
+/// Whether so many bytes more are so little that nobody has to wait for anybody: a quarter of the limit, since whoever goes
+/// on alone above it may need as much for the answer, for reading it, and for the one before.
 pub fn is_ample(bytes: usize) -> bool {
-    held().saturating_add(bytes) <= limit() / 2
+    held().saturating_add(bytes) <= limit() / 4
+}
+
+/// Whether what can be had again, or done in smaller pieces, is better let go of.
+pub fn is_short() -> bool {
+    held() > limit() / 2
 }
 
 /// Whether so many bytes are beyond the limit, whatever is given back.

@@ -21,6 +21,11 @@ const SMALL: usize = 8 << 20;
 /// For no more than this room is made at once, whatever the answer says of itself.
 const LARGEST_ROOM: u64 = 4 << 20;
 
+/// A large body grows by this.
+const STEP: usize = 4 << 20;
+/// What a body may take in vain.
+const SPARE: usize = 256 << 10;
+
 /// A body that is being received.
 pub enum Incoming {
     Plain(Collected),
@@ -134,12 +139,13 @@ impl Collected {
         self.first.len() + self.all.len()
     }
 
-    /// How much larger its memory becomes for so many bytes more.
+    /// How much larger its memory becomes for so many bytes more: twice as large, and in steps once it is large, which the
+    /// system moves without copying.
     fn growth(&self, bytes: usize) -> usize {
-        let needed = self.len().saturating_add(bytes);
-        match needed <= self.all.capacity() {
+        let (needed, capacity) = (self.len().saturating_add(bytes), self.all.capacity());
+        match needed <= capacity {
             true => 0,
-            false => needed.max(self.expected).max(self.all.capacity() * 2).min(LARGEST.max(needed)) - self.all.len(),
+            false => needed.max(self.expected).max(capacity + capacity.min(STEP)) - capacity,
         }
     }
 
@@ -156,7 +162,7 @@ impl Collected {
         self.fits(bytes.len())?;
         match self.growth(bytes.len()) {
             0 => {}
-            growth => heap::reserve(&mut self.all, growth)?,
+            growth => heap::grow(&mut self.all, growth)?,
         }
         if !self.first.is_empty() {
             self.all.extend_from_slice(&std::mem::take(&mut self.first));
@@ -183,8 +189,14 @@ impl Collected {
         self.refused.take().map_or(Spoilt::Broken(error), Spoilt::Refused)
     }
 
-    fn bytes(self) -> Bytes {
-        if self.all.is_empty() { self.first } else { self.all.into() }
+    fn bytes(mut self) -> Bytes {
+        if self.all.is_empty() {
+            return self.first;
+        }
+        if self.all.capacity() - self.all.len() > SPARE {
+            self.all.shrink_to_fit();
+        }
+        self.all.into()
     }
 }
 

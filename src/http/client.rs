@@ -13,7 +13,7 @@ use super::body::{Incoming, Spoilt};
 use super::fault;
 use super::meter::Account;
 use super::retry::Setback;
-use super::room::Room;
+use super::room::Receiving;
 use crate::connector::wire::{Body, Request, Response};
 use crate::error::{Error, Kind, Result};
 use crate::options::ServerOptions;
@@ -81,7 +81,7 @@ impl Client {
             return Err(redirected(&answer));
         }
         let mut body = Incoming::new(answer.headers(), answer.content_length()).map_err(unwanted)?;
-        let (mut room, mut counted) = (Room::default(), 0);
+        let (mut room, mut counted) = (Receiving::default(), 0);
         loop {
             let chunk = tokio::select! {
                 chunk = answer.chunk() => chunk.map_err(fault)?,

@@ -27,7 +27,7 @@ mod key;
 mod limiter;
 pub mod meter;
 mod retry;
-mod room;
+pub mod room;
 mod scrub;
 pub mod session;
 mod spelling;

@@ -11,7 +11,7 @@ use super::courier::{Courier, Denial};
 use super::limiter::Limiter;
 use super::meter::Account;
 use super::retry::Policy;
-use super::room::Room;
+use super::room::Reading;
 use super::scrub::Scrubber;
 use super::token::{Keyring, TokenStore};
 use crate::connector::contract::Connector;
@@ -193,8 +193,7 @@ async fn read<T>(
         let error = if wrote { Error::outcome_unknown(&error) } else { error };
         asked.into_iter().fold(error, Error::request)
     };
-    let mut room = Room::default();
-    room.wait(weight).await.map_err(named)?;
+    let _turn = Reading::begin(weight).await.map_err(named)?;
     // Held while it is read, by code that takes what it needs without asking.
     let _aside = heap::set_aside(weight).map_err(named)?;
     step(job, last, asked)

@@ -223,7 +223,7 @@ impl Follower {
     /// Where memory is short, whatever there is is kept.
     fn full(&self) -> bool {
         let large = self.piece.rows() >= PIECE_ROWS || self.piece.weight() >= PIECE_BYTES;
-        self.ended || large || self.piece.rows() > 0 && !heap::is_ample(0)
+        self.ended || large || self.piece.rows() > 0 && heap::is_short()
     }
 
     /// Keeps the piece and writes down how far the table is, within the caller's transaction. `oldest`: when the oldest

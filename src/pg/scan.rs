@@ -64,7 +64,7 @@ impl Held {
     /// Takes a page in; lets go of the ones before if they would not fit, or if memory is short.
     fn push(&mut self, page: Page) {
         self.weight += page.weight();
-        if (self.weight > self.room || !heap::is_ample(0)) && !self.pages.is_empty() {
+        if (self.weight > self.room || heap::is_short()) && !self.pages.is_empty() {
             self.pages.clear();
             self.weight = page.weight();
             self.whole = false;

@@ -12,6 +12,7 @@ use super::brace::brace;
 use super::version;
 use crate::error::{Error, Kind, Result};
 use crate::heap;
+use crate::http::room;
 use crate::io::Io;
 
 /// The I/O thread, and what is waited for meanwhile.
@@ -138,8 +139,10 @@ pub fn pause(thread: &IoThread, time: Duration) {
 /// `timeout` in milliseconds; -1: none.
 fn sleep(thread: &IoThread, timeout: i64) {
     let mut event = pg_sys::WaitEvent::default();
+    room::waited_for(true);
     // SAFETY: a set that lasts as long as the backend, and room for one event.
     unsafe { pg_sys::WaitEventSetWait(thread.events, timeout, &mut event, 1, pg_sys::PG_WAIT_EXTENSION) };
+    room::waited_for(false);
     let happened = event.events;
     if happened & pg_sys::WL_LATCH_SET != 0 {
         // SAFETY: our own latch.

@@ -192,10 +192,13 @@ fn large_answers_that_do_not_fit_together_come_one_after_the_other() {
     assert_eq!(length, (40 << 20).to_string());
     assert!(peak < MOST, "{} MB", peak >> 20);
     // Pieces of one scan, which are asked for at once.
-    let names: Vec<_> = (0..3000).map(|n| format!("'Somebody with a rather long name {n}'")).collect();
+    world.sandbox.clear_faults();
+    let text = long(&record(",\"AccountId\":null,\"Description\":\""), "x", 40 << 20, "\"}]}");
+    world.sandbox.fault(Fault::new(text).path("/query"));
+    let ids: Vec<_> = (0..3000).map(|index| world.sandbox.id("Contact", index)).collect();
     let sql = format!(
-        "SELECT count(*) FROM salesforce.contact WHERE description <> '' AND last_name IN ({})",
-        names.join(",")
+        "SELECT count(*) FROM salesforce.contact WHERE md5(description) > '' AND account_id = ANY ('{{{}}}')",
+        ids.join(",")
     );
     world.sandbox.clear_requests();
     let (code, peak) = backend.peak(|| outcome(&mut session, &sql));
