@@ -66,7 +66,10 @@ pub fn within<T>(what: Work, limit: Duration, work: impl FnOnce() -> T) -> (T, b
     }
     // SAFETY: a flag of this process: the limit may have been reached in the last moment.
     unsafe { pg_sys::QueryCancelPending = 0 };
-    UNDER_WAY.set(None);
+    // If the process is about to end, whoever comes next is to know for what.
+    if !OVERRUN.load(Ordering::Relaxed) {
+        UNDER_WAY.set(None);
+    }
     (done, begin.elapsed() >= limit)
 }
 
