@@ -231,7 +231,8 @@ struct Followed {
     listed: Listed,
     poll: Option<Running>,
     sweep: Option<Running>,
-    watch: Option<SchemaWatch>,
+    /// The object is being described, and what had been mended when that began, as `mends` counts.
+    watch: Option<(SchemaWatch, u64)>,
     /// When the object is described next.
     watch_at: Instant,
     /// When the next poll is due, and the next sweep.
@@ -519,14 +520,14 @@ impl Followed {
         if self.watch.is_none() && self.watch_at <= Instant::now() {
             self.watch_at = Instant::now() + WATCH;
             match transaction(|| Synced::read(target)?.map(SchemaWatch::start).transpose()) {
-                Ok(watch) => self.watch = watch,
+                Ok(watch) => self.watch = watch.map(|watch| (watch, self.mends)),
                 Err(failure) if failure.locked => self.watch_at = Instant::now() + AFTER_LOCK,
-                Err(failure) => self.fail(&failure),
+                Err(failure) => self.fail(&failure, self.mends),
             }
         }
-        let Some(mut watch) = self.watch.take() else { return };
+        let Some((mut watch, mends)) = self.watch.take() else { return };
         let done = match watch.collect() {
-            Poll::Pending => return self.watch = Some(watch),
+            Poll::Pending => return self.watch = Some((watch, mends)),
             Poll::Ready(Ok(())) => {
                 let work = Work { table: target, records: 0 };
                 let (done, late) = within(work, MOST_TIME_OF_CHANGES, || transaction(|| watch.finish()));
@@ -543,7 +544,7 @@ impl Followed {
             Ok(false) => {}
             // Somebody uses the tables.
             Err(failure) if failure.locked => self.watch_at = Instant::now() + AFTER_LOCK,
-            Err(failure) => self.fail(&failure),
+            Err(failure) => self.fail(&failure, mends),
         }
     }
 
@@ -595,7 +596,7 @@ impl Followed {
             }
             // Somebody alters the table, say.
             Err(failure) if failure.locked => self.poll_at = Instant::now() + AFTER_LOCK,
-            Err(failure) => self.fail(&failure),
+            Err(failure) => self.fail(&failure, self.mends),
         }
     }
 
@@ -741,11 +742,11 @@ impl Followed {
         }
     }
 
-    /// Writes down what went wrong, and tries again later.
-    fn fail(&mut self, failure: &Failure) {
+    /// Writes down what went wrong, and tries again later. `mends`: as [`Followed::back_off`] has it.
+    fn fail(&mut self, failure: &Failure, mends: u64) {
         let target = self.listed.target;
         let least = least_wait(failure);
-        self.back_off(failure, self.mends, || State::note_failure(target, &failure.text, least));
+        self.back_off(failure, mends, || State::note_failure(target, &failure.text, least));
     }
 
     /// The same, of a read that was under way. Sweeps back off by themselves: polls in between may well succeed.
@@ -776,7 +777,7 @@ impl Followed {
     /// The worker before was ended while it stored so many records of the table.
     fn note_overrun(&mut self, records: usize) {
         self.portion = smaller(self.portion.min(records));
-        self.fail(&Failure {
+        let failure = Failure {
             text: described(
                 "code of the table did not end when it was cancelled, so the worker was ended",
                 Some(&format!(
@@ -789,7 +790,8 @@ impl Followed {
             unknown_field: false,
             cancelled: true,
             slow: true,
-        });
+        };
+        self.fail(&failure, self.mends);
     }
 
     /// Writes to the server's log what goes wrong, once.

@@ -103,3 +103,34 @@ fn a_setting_that_is_mended_and_read_again() {
     let early = format!("SELECT clock_timestamp() < '{next_try}'");
     assert_eq!(session.value(&early), "t", "no sooner than {next_try}");
 }
+
+#[test]
+fn a_mapping_that_is_mended_while_its_old_credentials_are_being_tried_to_describe_another_object() {
+    let (world, mut session) = world();
+    // The worker is busy with another server's table, and so hears of what is mended at once.
+    session.run(&world.server("other", ""));
+    session.run(&world.mapping("other"));
+    session.run(
+        "CREATE SCHEMA other; IMPORT FOREIGN SCHEMA salesforce LIMIT TO (account) FROM SERVER other INTO other;
+         SELECT sequin.start_sync('other.account', 'crm.account', every => '100 ms')",
+    );
+    world.await_current(&mut session, "crm.account");
+    let url = world.sandbox.url();
+    // The API is at another address by now, so that the object is described first.
+    session.run(&format!(
+        "ALTER SERVER sf OPTIONS (SET base_url '{}', ADD login_url '{url}');
+         ALTER USER MAPPING FOR CURRENT_USER SERVER sf OPTIONS (SET client_secret 'wrong')",
+        url.replace("127.0.0.1", "localhost")
+    ));
+    let of = "FROM sequin.sync_status WHERE target = 'crm.contact'::regclass";
+    world.await_true(&mut session, &format!("SELECT next_try > clock_timestamp() + interval '13 s' {of}"));
+    world.sandbox.fault(Fault::new(Action::Delay(3_500)).path("/oauth2/token").times(1));
+    world.sandbox.clear_requests();
+    session.run("SELECT sequin.start_sync('salesforce.contact', 'crm.contact', every => '200 ms')");
+    world.await_request("/oauth2/token");
+    session.run("ALTER USER MAPPING FOR CURRENT_USER SERVER sf OPTIONS (SET client_secret 'sandbox-secret')");
+    // Long before the next try after one more failure.
+    let current = || session.value(&format!("SELECT state {of}")) == "current";
+    assert!(wait_until(Duration::from_secs(12), current), "{:?}", session.rows("SELECT * FROM sequin.sync_status"));
+    world.await_equal(&mut session, "Contact", "crm.contact");
+}
