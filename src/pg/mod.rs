@@ -35,6 +35,7 @@ mod modify_node;
 mod modify_plan;
 mod modify_planner;
 mod node;
+mod notices;
 mod numeric;
 mod operator;
 mod plan;

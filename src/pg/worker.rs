@@ -3,9 +3,8 @@
 //! One process serves all of them. Their reads are under way at the same time; what comes is put into the tables piece
 //! by piece, in turn, so that a table which takes long holds up no other.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
-use std::ffi::{CString, c_int};
+use std::cell::Cell;
+use std::ffi::CString;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use super::background::{Failure, database_name, described, serve_signals, set, take_signals, transaction};
 use super::error::or_raise;
 use super::follower::{Follower, LONG_LOOK_BACK, LOOK_BACK, PIECE_ROWS, Progress, Task};
+use super::notices::{self, Notices};
 use super::schema_watch::SchemaWatch;
 use super::spi::Spi;
 use super::synced::{self, Lock, SWEEP_EVERY, State, Synced, as_keeper, now};
@@ -66,21 +66,6 @@ const AFTER_LOCK: Duration = Duration::from_secs(1);
 /// How often a look at the changes goes back far.
 const LONG_LOOK: Duration = Duration::from_secs(300);
 
-/// How often messages that were missed count as a mend: where others change very much, they are missed all the time.
-const AFTER_MISSED: Duration = Duration::from_secs(15);
-
-/// So many relations that changed are remembered until the next look. Beyond that, any may have.
-const MOST_ALTERED: usize = 1_000;
-
-thread_local! {
-    /// Whether something has changed that any table may fail for: what failed may work now.
-    static MENDED: Cell<bool> = const { Cell::new(false) };
-    /// Whether this process has missed some of the messages about such changes, because others change very much.
-    static MISSED: Cell<bool> = const { Cell::new(false) };
-    /// The relations whose definition, triggers or constraints have changed.
-    static ALTERED: RefCell<HashSet<Oid>> = RefCell::default();
-}
-
 /// The worker's life.
 ///
 /// # Safety
@@ -98,7 +83,7 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
     session::poll();
     // Nobody is waited for: a table that somebody alters must not hold up the others.
     set_queue(QUEUE);
-    watch_definitions();
+    notices::listen();
     for timeout in version::TIMEOUTS {
         set(timeout, c"0");
     }
@@ -109,8 +94,7 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
     // Made for statements.
     set(c"sequin_fdw.max_requests", c"0");
     let overrun = registry::take_overrun(database);
-    let (looked, missed, quiet_until) = (None, None, Instant::now());
-    let mut worker = Worker { database, tables: Vec::new(), looked, overrun, missed, quiet_until };
+    let mut worker = Worker { database, tables: Vec::new(), looked: None, overrun, quiet_until: Instant::now() };
     loop {
         serve();
         if worker.must_look() {
@@ -138,7 +122,7 @@ pub unsafe extern "C-unwind" fn sequin_worker(database: Datum) {
 /// Serves signals. New settings may be what a table waits for.
 fn serve() {
     if serve_signals() {
-        MENDED.set(true);
+        notices::note();
     }
 }
 
@@ -154,45 +138,6 @@ fn set_queue(time: Duration) {
     }
 }
 
-/// Has it noted when that changes which tables fail for: the wrapper, servers, user mappings and foreign tables, the
-/// functions of triggers, and the synced tables themselves. Heard of as soon as a transaction begins.
-fn watch_definitions() {
-    use pg_sys::SysCacheIdentifier as Cache;
-    for cache in [
-        Cache::FOREIGNDATAWRAPPEROID,
-        Cache::FOREIGNSERVEROID,
-        Cache::USERMAPPINGOID,
-        Cache::FOREIGNTABLEREL,
-        Cache::PROCOID,
-    ] {
-        // SAFETY: a plain function, registered once in the life of the process.
-        unsafe { pg_sys::CacheRegisterSyscacheCallback(cache as c_int, Some(note_mended), Datum::from(0)) };
-    }
-    // SAFETY: likewise.
-    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(note_altered), Datum::from(0)) };
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn note_altered(_argument: Datum, relation: Oid) {
-    ALTERED.with_borrow_mut(|altered| {
-        if relation == pg_sys::InvalidOid || altered.len() >= MOST_ALTERED {
-            MISSED.set(true);
-        } else {
-            altered.insert(relation);
-        }
-    });
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn note_mended(_argument: Datum, _cache: c_int, hash: u32) {
-    // Whatever row it is of; 0 is any.
-    if hash == 0 {
-        MISSED.set(true);
-    } else {
-        MENDED.set(true);
-    }
-}
-
 fn database_name_of() -> String {
     transaction(|| Ok(database_name())).unwrap_or_default()
 }
@@ -204,8 +149,6 @@ struct Worker {
     looked: Option<Instant>,
     /// What the worker before was ended for.
     overrun: Option<Work>,
-    /// When messages that were missed last counted as a mend.
-    missed: Option<Instant>,
     /// Until then no table has its turn whose code took too long, since that of one has just done so.
     quiet_until: Instant,
 }
@@ -322,21 +265,16 @@ fn list() -> Result<Option<Vec<Listed>>> {
 impl Worker {
     fn must_look(&self) -> bool {
         let wished = registry::take_wish(self.database);
-        let pause = if MENDED.get() { AFTER_FAILURE } else { LOOK };
+        let pause = if notices::are_there() { AFTER_FAILURE } else { LOOK };
         wished || self.looked.is_none_or(|looked| looked.elapsed() >= pause)
     }
 
     /// Tries at once what failed for something that has been mended, and lets that wait which the worker before was ended
     /// for.
     fn take_notice(&mut self) {
-        let (mut mended, altered) = (MENDED.take(), ALTERED.take());
-        if MISSED.get() && self.missed.is_none_or(|at| at.elapsed() >= AFTER_MISSED) {
-            MISSED.set(false);
-            self.missed = Some(Instant::now());
-            mended = true;
-        }
+        let notices = Notices::take();
         for table in &mut self.tables {
-            if mended || altered.contains(&table.listed.target) || altered.contains(&table.listed.source) {
+            if notices.concern(table.listed.target, table.listed.source) {
                 table.try_at_once();
             }
         }
@@ -640,7 +578,8 @@ impl Followed {
             if !done.held {
                 self.kept_out = None;
             }
-            self.suspect = false;
+            // Code may have caught its cancel.
+            self.suspect = late;
             self.portion = next_portion(self.portion, work.records, took).min(PIECE_ROWS);
         }
         let what = match work.records {
