@@ -136,11 +136,22 @@ struct Parts {
     column: Option<String>,
 }
 
+/// What an API sends may be of any length, and nobody reads more than this of it.
+const LONGEST_TEXT: usize = 4 << 10;
+
+fn cut(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push('…');
+    }
+    text
+}
+
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error(Box::new(Parts {
             kind,
-            message: shown(message.into(), false),
+            message: shown(cut(message.into()), false),
             detail: None,
             hint: None,
             request: None,
@@ -159,8 +170,9 @@ impl Error {
 
     /// The API's code, field, record position and request id. Several calls add lines.
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        let detail = shown(detail.into(), true);
+        let detail = shown(cut(detail.into()), true);
         self.0.detail = Some(match self.0.detail.take() {
+            Some(before) if before.len() > LONGEST_TEXT => before,
             Some(before) => format!("{before}\n{detail}"),
             None => detail,
         });
@@ -169,7 +181,7 @@ impl Error {
 
     /// What to do next.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(shown(hint.into(), true));
+        self.0.hint = Some(shown(cut(hint.into()), true));
         self
     }
 
@@ -316,6 +328,14 @@ mod tests {
             .request("GET http://b/");
         assert_eq!(error.detail_text(), Some("one\ntwo"));
         assert_eq!(error.request_text(), Some("GET http://a/"));
+    }
+
+    #[test]
+    fn texts_of_any_length_are_cut() {
+        let long = "ä".repeat(1 << 20);
+        let error = Error::new(Kind::Dropped, &*long).detail(&*long).detail(&*long).detail(&*long).hint(&*long);
+        assert!(error.message().len() < 5_000 && error.message().ends_with("ä…"));
+        assert!(error.detail_text().unwrap().len() < 10_000 && error.hint_text().unwrap().len() < 5_000);
     }
 
     #[test]

@@ -49,11 +49,15 @@ thread_local! {
 /// The allocator has handed out so many bytes.
 pub fn took(bytes: usize) {
     HELD.fetch_add(bytes, Ordering::Relaxed);
+    #[cfg(test)]
+    watch::count(bytes as isize);
 }
 
 /// The allocator has got so many bytes back.
 pub fn gave(bytes: usize) {
     HELD.fetch_sub(bytes, Ordering::Relaxed);
+    #[cfg(test)]
+    watch::count(-(bytes as isize));
 }
 
 /// Whether whoever asks the allocator has said that a refusal will do.
@@ -151,6 +155,8 @@ pub fn may_grow(len: usize, capacity: usize, element: usize) -> Result<()> {
 
 /// Holds address space for what is about to be made, until it is dropped. Errors: as [`check`].
 pub fn set_aside(bytes: usize) -> Result<Aside> {
+    #[cfg(test)]
+    watch::ask(bytes);
     check(bytes)?;
     if bytes <= SMALL {
         return Ok(Aside(None));
@@ -193,16 +199,22 @@ fn block(bytes: usize) -> Option<Vec<u8>> {
     let mut block = Vec::new();
     // Before it is made, lest for a moment it seem to be in use.
     UNUSED.fetch_add(bytes, Ordering::Relaxed);
+    #[cfg(test)]
+    watch::count(-(bytes as isize));
     if attempt(&mut block, bytes) {
         return Some(block);
     }
     UNUSED.fetch_sub(bytes, Ordering::Relaxed);
+    #[cfg(test)]
+    watch::count(bytes as isize);
     None
 }
 
 fn discard(block: Vec<u8>) {
     let bytes = block.capacity();
     drop(block);
+    #[cfg(test)]
+    watch::count(bytes as isize);
     UNUSED.fetch_sub(bytes, Ordering::Relaxed);
 }
 
@@ -219,8 +231,8 @@ fn put(block: Vec<u8>, places: Range<usize>) -> Option<usize> {
     None
 }
 
-/// About how many bytes it takes to read JSON: its texts once more, and for each value what the widest of our types takes
-/// as an element of a list that has just grown.
+/// About how many bytes it takes to read JSON: its texts once more, what serde makes of them on the way, and for each value
+/// what the widest of our types takes as an element of a list that has just grown.
 pub fn to_read(json: &[u8]) -> usize {
     const VALUE: usize = 128;
     // Nobody needs to count where the answer is below what the reserve has room for.
@@ -231,7 +243,27 @@ pub fn to_read(json: &[u8]) -> usize {
     // By pieces whose count fits into a byte: that is counted 16 at once.
     let count = |piece: &[u8]| usize::from(piece.iter().fold(0u8, |sum, byte| sum.wrapping_add(begins(*byte))));
     let values: usize = json.chunks(255).map(count).sum();
-    json.len() + values * VALUE
+    json.chunks(PIECE).map(texts).sum::<usize>() + values * VALUE
+}
+
+/// Texts are looked at by pieces of this length.
+const PIECE: usize = 64 << 10;
+
+/// What the texts in a piece of JSON take.
+fn texts(piece: &[u8]) -> usize {
+    let times = if piece.contains(&b'\\') {
+        // A text with escapes goes through a buffer, which grows by doubling.
+        4
+    } else if piece.contains(&b'"') {
+        1
+    } else if piece.is_ascii() {
+        // A piece of a long text. If it stands where no text may, it becomes a part of serde's message.
+        3
+    } else {
+        // Where some letters are spelled out.
+        6
+    };
+    piece.len() * times
 }
 
 fn beyond_limit() -> Error {
@@ -243,6 +275,38 @@ fn beyond_limit() -> Error {
 fn refused() -> Error {
     Error::new(Kind::OutOfMemory, "the system has no memory left for this process")
         .hint("Give the server more memory or address space, or have it run fewer processes.")
+}
+
+/// What one thread takes, for tests.
+#[cfg(test)]
+pub mod watch {
+    use std::cell::Cell;
+
+    thread_local! {
+        static NOW: Cell<isize> = const { Cell::new(0) };
+        static MOST: Cell<isize> = const { Cell::new(0) };
+        static ASKED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count(bytes: isize) {
+        NOW.set(NOW.get() + bytes);
+        MOST.set(MOST.get().max(NOW.get()));
+    }
+
+    pub(super) fn ask(bytes: usize) {
+        ASKED.set(ASKED.get().saturating_add(bytes));
+    }
+
+    pub fn begin() {
+        NOW.set(0);
+        MOST.set(0);
+        ASKED.set(0);
+    }
+
+    /// The most that it has held more since, and how much it has set aside in all.
+    pub fn end() -> (usize, usize) {
+        (MOST.get().unsigned_abs(), ASKED.get())
+    }
 }
 
 #[cfg(test)]
@@ -278,8 +342,8 @@ mod tests {
     fn values_are_counted_where_there_are_many() {
         let many = format!("[{}1]", "1,".repeat(1 << 20));
         assert!(to_read(many.as_bytes()) > 128 << 20);
-        let text = format!("[\"{}\"]", "x".repeat(1 << 20));
-        assert!(to_read(text.as_bytes()) < 2 << 20);
+        let texts = format!("[{}1]", "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",".repeat(16 << 10));
+        assert!(to_read(texts.as_bytes()) < 4 << 20);
         assert_eq!(to_read(b"{}"), 256);
     }
 }

@@ -26,6 +26,8 @@ mod pg;
 mod query;
 mod schema;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pgrx::pg_module_magic!();

@@ -114,7 +114,10 @@ const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(1970, 1, 1) {
 };
 
 fn malformed(what: &str, text: &str) -> Error {
-    Error::new(Kind::Malformed, format!("\"{text}\" is not {what}"))
+    const SHOWN: usize = 100;
+    let (start, rest) = text.split_at(text.floor_char_boundary(SHOWN));
+    let rest = if rest.is_empty() { "" } else { "…" };
+    Error::new(Kind::Malformed, format!("\"{start}{rest}\" is not {what}"))
 }
 
 const DAY: i64 = 86_400_000_000;

@@ -1,5 +1,6 @@
 //! What every API's answers have in common: how they are shown when they are odd, and how long they ask to wait.
 
+use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,23 @@ use crate::error::{Error, Kind, is_hidden};
 /// At most 1 KB of text, escaped where it is hidden.
 pub fn one_line(text: &str) -> String {
     excerpt(text.as_bytes(), 1_000)
+}
+
+/// What an error says, of which no more than the beginning is wanted: serde repeats texts in it, however long they are.
+fn said(error: &dyn fmt::Display) -> String {
+    struct Start(String);
+    impl fmt::Write for Start {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            const MOST: usize = 1_000;
+            let left = MOST - self.0.len().min(MOST);
+            self.0.push_str(&text[..text.floor_char_boundary(left)]);
+            if left > text.len() { Ok(()) } else { Err(fmt::Error) }
+        }
+    }
+    let mut start = Start(String::new());
+    // It ends with an error when there is enough.
+    let _ = write!(start, "{error}");
+    start.0
 }
 
 /// The beginning of something unexpected, fit to be shown.
@@ -30,6 +48,9 @@ pub fn excerpt(bytes: &[u8], most: usize) -> String {
     text
 }
 
+/// No link to a next page, and no offset, is as long; servers would not take it.
+pub const LONGEST_LINK: usize = 4 << 10;
+
 /// An API says in less than this why it refuses something. What is larger comes from elsewhere, and is not read.
 const LARGEST_REFUSAL: usize = 256 << 10;
 
@@ -40,10 +61,10 @@ pub fn refusal<T: DeserializeOwned>(response: &Response) -> Option<T> {
 }
 
 /// An answer that is not what the API promises to send. `api`: as users write its name.
-pub fn unreadable(api: &str, wanted: &str, wrong: &str, body: &[u8]) -> Error {
+pub fn unreadable(api: &str, wanted: &str, wrong: impl fmt::Display, body: &[u8]) -> Error {
     let error = Error::new(
         Kind::Unreadable,
-        format!("{api} sent something else than {wanted}: {}", excerpt(wrong.as_bytes(), 300)),
+        format!("{api} sent something else than {wanted}: {}", excerpt(said(&wrong).as_bytes(), 300)),
     )
     .hint(format!("Try again; if it stays, base_url is not {api}'s, or something on the way changes its answers."));
     if body.is_empty() {

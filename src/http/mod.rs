@@ -18,7 +18,7 @@
 //! Everything waits on the I/O thread and can be dropped at any time.
 
 mod address;
-mod body;
+pub mod body;
 pub mod buckets;
 mod client;
 mod courier;

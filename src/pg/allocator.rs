@@ -63,8 +63,8 @@ unsafe impl GlobalAlloc for Counted {
         // SAFETY: the caller's block, layout and size. A block that could not be resized is still whole.
         let resized = insist(|| unsafe { System.realloc(block, layout, size) });
         if !resized.is_null() {
-            heap::took(size);
             heap::gave(layout.size());
+            heap::took(size);
         }
         resized
     }

@@ -83,7 +83,7 @@ struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 /// Reads one answer. `exactly`: whether no other fields were asked for.
 pub fn page(body: &[u8], fields: &[Field], exactly: bool) -> Result<ListPage> {
     const WANTED: &str = "a page of records";
-    let read: Body<'_> = serde_json::from_slice(body).map_err(|error| unreadable(WANTED, &error.to_string(), body))?;
+    let read: Body<'_> = serde_json::from_slice(body).map_err(|error| unreadable(WANTED, &error, body))?;
     // What is empty is not sent: there may be far more cells than bytes. They are moved once, and kept shorter.
     let cells = read.records.len().saturating_mul(fields.len());
     let _aside = heap::set_aside(cells.saturating_mul(2 * size_of::<Value>() + size_of::<Cell>()))?;
@@ -93,8 +93,8 @@ pub fn page(body: &[u8], fields: &[Field], exactly: bool) -> Result<ListPage> {
         offset: read.offset,
     };
     for record in read.records {
-        let wrong = |what: String| unreadable(WANTED, &what, body);
-        page.ids.push(id(&record.id).ok_or_else(|| wrong(format!("\"{}\" is no id of a record", record.id)))?);
+        let no_id = || unreadable(WANTED, format_args!("\"{}\" is no id of a record", record.id), body);
+        page.ids.push(id(&record.id).ok_or_else(no_id)?);
         let start = page.cells.len();
         page.cells.extend(fields.iter().map(absent));
         let cells = &mut page.cells[start..];
@@ -125,7 +125,8 @@ pub fn page(body: &[u8], fields: &[Field], exactly: bool) -> Result<ListPage> {
                 }
             }
             if !found && exactly {
-                return Err(wrong(format!("a record has the field \"{key}\", which was not asked for")));
+                let what = format_args!("a record has the field \"{key}\", which was not asked for");
+                return Err(unreadable(WANTED, what, body));
             }
         }
     }

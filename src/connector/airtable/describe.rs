@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::api::{CREATED, CREATED_TYPE, KEY, KEY_TYPE, base_and_table, is_id};
 use super::errors::unreadable;
 use super::family::{Family, family, is_formula, is_writable, local_type};
+use crate::connector::answer::{LONGEST_LINK, one_line};
 use crate::connector::contract::Listing;
 use crate::connector::machine::{Job, Machine, Step, each, failed};
 use crate::connector::wire::{Request, Response, query};
@@ -104,7 +105,7 @@ impl Machine for List {
                 self.bases.extend(bases);
                 self.pages += 1;
                 if let Some(offset) = offset {
-                    if self.pages >= MAX_PAGES {
+                    if self.pages >= MAX_PAGES || offset.len() > LONGEST_LINK {
                         return Err(unreadable("a list of bases", "it does not end", &response.body));
                     }
                     return Ok(Step::Send(Request::get(format!(
@@ -141,7 +142,7 @@ fn find(bases: &[Base], name: &str) -> Result<String> {
     let unknown = |message: String| Error::new(Kind::UnknownSchema, message);
     match found[..] {
         [base] if is_id("app", &base.id) => Ok(base.id.clone()),
-        [base] => Err(unknown(format!("the base \"{name}\" has an id that is none: \"{}\"", base.id))),
+        [base] => Err(unknown(format!("the base \"{name}\" has an id that is none: \"{}\"", one_line(&base.id)))),
         [] => {
             let error = unknown(format!("Airtable has no base \"{name}\", or hides it from the token"));
             Err(match nearest(name, bases.iter().map(|base| base.name.as_str())) {
@@ -253,5 +254,5 @@ impl TableField<'_> {
 }
 
 fn read<'a, T: Deserialize<'a>>(response: &'a Response, what: &str) -> Result<T> {
-    serde_json::from_slice(&response.body).map_err(|error| unreadable(what, &error.to_string(), &response.body))
+    serde_json::from_slice(&response.body).map_err(|error| unreadable(what, &error, &response.body))
 }

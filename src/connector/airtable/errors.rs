@@ -1,6 +1,7 @@
 //! What Airtable's answers mean.
 //! <https://airtable.com/developers/web/api/errors>
 
+use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
@@ -243,6 +244,6 @@ fn meaning_of_status(status: StatusCode) -> Meaning {
 }
 
 /// An answer that is not what the API promises to send.
-pub fn unreadable(wanted: &str, wrong: &str, body: &[u8]) -> Error {
+pub fn unreadable(wanted: &str, wrong: impl Display, body: &[u8]) -> Error {
     answer::unreadable(TITLE, wanted, wrong, body)
 }

@@ -15,6 +15,7 @@ use super::decode::{self, Id};
 use super::errors::{is_lost, refusal, unreadable};
 use super::family::{Family, family};
 use super::formula::{Formula, condition, quote};
+use crate::connector::answer::LONGEST_LINK;
 use crate::connector::machine::{Job, Machine, Step, once};
 use crate::connector::wire::{Effect, Request, Response};
 use crate::error::{Error, Result};
@@ -299,6 +300,9 @@ impl Pages {
 
     /// The request for the next page.
     fn follow(&mut self, offset: &str, response: &Response) -> Result<Request> {
+        if offset.len() > LONGEST_LINK {
+            return Err(unreadable("a page of records", "its offset is endless", &response.body));
+        }
         if !self.followed.insert(offset.to_owned()) {
             return Err(unreadable("a page of records", "its offset was followed already", &response.body));
         }
@@ -336,8 +340,8 @@ impl Machine for Pages {
             (Some(response), _) => match next_offset(&response.body).filter(|_| !self.first_alone) {
                 // The API makes the next page while this one is read.
                 Some(offset) => {
+                    let request = self.follow(offset, &response)?;
                     let offset = offset.to_owned();
-                    let request = self.follow(&offset, &response)?;
                     self.unread = Some((response, offset));
                     Ok(Step::SendAhead(request))
                 }

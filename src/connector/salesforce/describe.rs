@@ -239,5 +239,5 @@ impl Machine for Counts {
 }
 
 fn read<T: DeserializeOwned>(response: &Response, what: &str) -> Result<T> {
-    serde_json::from_slice(&response.body).map_err(|error| unreadable(what, &error.to_string(), &response.body))
+    serde_json::from_slice(&response.body).map_err(|error| unreadable(what, &error, &response.body))
 }

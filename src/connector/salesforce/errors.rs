@@ -1,6 +1,7 @@
 //! What Salesforce's answers mean.
 //! <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/errorcodes.htm>
 
+use std::fmt::Display;
 use std::time::SystemTime;
 
 use reqwest::StatusCode;
@@ -319,7 +320,7 @@ fn excerpt_lines(text: &str) -> String {
 }
 
 /// An answer that is not what the API promises to send.
-pub fn unreadable(wanted: &str, wrong: &str, body: &[u8]) -> Error {
+pub fn unreadable(wanted: &str, wrong: impl Display, body: &[u8]) -> Error {
     answer::unreadable(TITLE, wanted, wrong, body)
 }
 

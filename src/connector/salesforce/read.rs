@@ -9,6 +9,7 @@ use reqwest::Url;
 use super::api::Salesforce;
 use super::errors::unreadable;
 use super::{compact, decode, soql, split, write};
+use crate::connector::answer::LONGEST_LINK;
 use crate::connector::machine::{Job, Machine, Step, once};
 use crate::connector::wire::{Request, Response, query};
 use crate::error::{Error, Kind, Result};
@@ -168,6 +169,9 @@ impl Pages {
 
     /// The request for the next page.
     fn follow(&mut self, response: &Response, link: &str) -> Result<Request> {
+        if link.len() > LONGEST_LINK {
+            return Err(unreadable("a page of records", "its link to the next page is endless", &response.body));
+        }
         let path = follow(&response.origin, link)?;
         if !self.links.insert(path.clone()) {
             let what = "its link to the next page was followed already";

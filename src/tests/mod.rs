@@ -1,0 +1,3 @@
+//! Tests that no room has for itself.
+
+mod fuzz;
