@@ -319,7 +319,7 @@ mod tests {
         const MUCH: usize = 100 << 20;
         const NEARLY: usize = 60 << 20;
         let before = held();
-        let block: Vec<u8> = Vec::with_capacity(MUCH);
+        let block: Vec<u8> = std::hint::black_box(Vec::with_capacity(MUCH));
         assert!(held() >= before + NEARLY, "{} {before}", held());
         drop(block);
         let before = held();
@@ -342,7 +342,8 @@ mod tests {
     fn values_are_counted_where_there_are_many() {
         let many = format!("[{}1]", "1,".repeat(1 << 20));
         assert!(to_read(many.as_bytes()) > 128 << 20);
-        let texts = format!("[{}1]", "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",".repeat(16 << 10));
+        let texts =
+            format!("[{}1]", "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",".repeat(16 << 10));
         assert!(to_read(texts.as_bytes()) < 4 << 20);
         assert_eq!(to_read(b"{}"), 256);
     }

@@ -133,7 +133,8 @@ impl Wording for Records {
             });
         }
         let wrong = |what: &str| unreadable(WANTED, what, &response.body);
-        let answered: Answered = serde_json::from_slice(&response.body).map_err(|error| unreadable(WANTED, &error, &response.body))?;
+        let answered: Answered =
+            serde_json::from_slice(&response.body).map_err(|error| unreadable(WANTED, &error, &response.body))?;
         let lacking = answered.details.filter(|details| !details.reasons.is_empty());
         let lacking = lacking.map(|details| match details.reasons.iter().any(|why| why == UNFETCHED) {
             true => "attachments that it could not fetch",

@@ -126,8 +126,8 @@ impl Wording for Collections {
 
     fn read(&self, write: &Write, response: &Response, _keys: &[&str]) -> Result<Reading> {
         const WANTED: &str = "what became of each record";
-        let items: Vec<Item> = serde_json::from_slice(&response.body)
-            .map_err(|error| unreadable(WANTED, &error, &response.body))?;
+        let items: Vec<Item> =
+            serde_json::from_slice(&response.body).map_err(|error| unreadable(WANTED, &error, &response.body))?;
         let answer = |item: Item| match (item.success, item.id, item.errors.into_iter().next()) {
             (true, Some(key), _) => Ok(Answer::Written(Written::new(key, item.created))),
             (false, _, Some(error)) => Ok(refused(write, response, &error)),
