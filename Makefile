@@ -22,7 +22,7 @@ help:
 	@echo 'make install   build the extension and install it into the Postgres of PG_CONFIG ($(PG_CONFIG))'
 	@echo 'make demo      show it: a simulated Salesforce, a throwaway cluster, queries, a connection string'
 	@echo 'make test      format, lints, unit tests, PostgreSQL 14 to 18, end-to-end tests'
-	@echo 'make soak      fifteen thousand random queries, and half an hour of trouble for synced tables'
+	@echo 'make soak      an hour of damaged answers, fifteen thousand random queries, half an hour of trouble for synced tables'
 	@echo 'make lint      format and lints alone'
 	@echo 'make bench     measure'
 	@echo 'make clean     remove what was built'
@@ -54,11 +54,14 @@ demo: deps
 test: test-deps
 	@tests/all
 
-# Random queries, half of them in databases with C collation, half in others with ICU's. SEQUIN_SEED=1234 runs one query of each API in
+# Answers of APIs, changed at random, for an hour (SEQUIN_FUZZ_MINUTES; SEQUIN_FUZZ_SEED repeats what failed: see src/tests/fuzz).
+# Then random queries, half of them in databases with C collation, half in others with ICU's. SEQUIN_SEED=1234 runs one query of each API in
 # both, and tells all about it. Then the tests of synced tables, with half an hour of random trouble (SEQUIN_SYNC_MINUTES, SEQUIN_SYNC_SEED).
 soak: deps
 	$(CARGO) build --release --workspace $(FEATURES)
 	@$(MAKE) --no-print-directory install-built
+	@SEQUIN_FUZZ_MINUTES=$${SEQUIN_FUZZ_MINUTES:-60} \
+	  $(CARGO) test --release --workspace $(FEATURES) --lib no_answer_breaks_what_reads_it -- --nocapture
 	@SEQUIN_SEED=$${SEQUIN_SEED:-0..5000} tests/cluster run -- \
 	  $(CARGO) test --release --workspace $(FEATURES) --test e2e random_queries_of_salesforce -- --nocapture
 	@SEQUIN_SEED=$${SEQUIN_SEED:-0..2500} tests/cluster run -- \

@@ -61,7 +61,7 @@ fn reading<T>(
     fields: &[Field],
     read: impl FnOnce(&str, Records<'_>) -> serde_json::Result<T>,
 ) -> Result<T> {
-    let text = std::str::from_utf8(body).map_err(|error| unreadable(wanted, &error, body))?;
+    let text = std::str::from_utf8(body).map_err(|error| unreadable(wanted, error, body))?;
     // An error of ours that has to pass through serde_json's error type.
     let ours = RefCell::new(None);
     let twins: Vec<_> = (0..fields.len())

@@ -60,7 +60,7 @@ fn list(talk: &mut Talk<'_>, place: &Place<'_>, _dice: &mut Dice) {
 }
 
 fn describe(talk: &mut Talk<'_>, place: &Place<'_>, _dice: &mut Dice) {
-    for job in talk.connector.describe_all(&[place.read.name.clone()]) {
+    for job in talk.connector.describe_all(std::slice::from_ref(&place.read.name)) {
         let mut described = None;
         talk.play(job, |object: Object| {
             object.weight();
@@ -78,7 +78,7 @@ fn describe(talk: &mut Talk<'_>, place: &Place<'_>, _dice: &mut Dice) {
 }
 
 fn counts(talk: &mut Talk<'_>, place: &Place<'_>, _dice: &mut Dice) {
-    if let Some(job) = talk.connector.counts(&[place.read.name.clone()]) {
+    if let Some(job) = talk.connector.counts(std::slice::from_ref(&place.read.name)) {
         talk.play(job, |counts| assert!(counts.weight() < 1 << 20));
     }
 }
