@@ -92,6 +92,19 @@ fn ended(task: Option<Result<Result<()>, JoinError>>) -> Result<()> {
     match task {
         None => Ok(()),
         Some(Ok(end)) => end,
-        Some(Err(_)) => Err(Error::new(Kind::Internal, "a task of the I/O thread ended before its time")),
+        Some(Err(error)) => Err(ended_early(error)),
     }
+}
+
+/// What a panic or an abort of a task means. A connector's own never gets here.
+fn ended_early(error: JoinError) -> Error {
+    let panic = error.try_into_panic().ok();
+    let text = panic.as_ref().and_then(|panic| panic.downcast_ref::<String>());
+    // Tokio looks names up on a thread of its own, and panics if the system refuses it one.
+    if text.is_some_and(|text| text.contains("can't spawn worker thread")) {
+        let message = "the system has no memory or thread left for this process";
+        return Error::new(Kind::OutOfMemory, message)
+            .hint("Give the server more of it, or have it run fewer processes.");
+    }
+    Error::new(Kind::Internal, "a task of the I/O thread ended before its time")
 }

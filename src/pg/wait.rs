@@ -79,7 +79,11 @@ fn spawn(work: Box<dyn FnOnce() + Send>) -> Result<()> {
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
         started
     };
-    started.map(drop).map_err(|error| Error::new(Kind::Internal, format!("could not start the I/O thread: {error}")))
+    // It is memory, or the number of threads, that is short.
+    started.map(drop).map_err(|error| {
+        Error::new(Kind::OutOfMemory, format!("could not start the I/O thread: {error}"))
+            .hint("Give the server more memory or threads, or have it run fewer processes.")
+    })
 }
 
 #[pg_guard]
