@@ -84,7 +84,9 @@ fn files_import_each_other_one_way() {
 #[test]
 fn no_file_is_too_long_to_be_read_at_once() {
     let everything = files("", &[".rs", ".sql", ".md", ".toml", ".js", ".mjs", ".json", "Makefile", ".control"]);
-    none(everything.iter().filter(|file| !file.path.ends_with("package-lock.json")).flat_map(rules::size).collect());
+    // What was recorded is for no eyes.
+    let read = |file: &&File| !file.path.ends_with("package-lock.json") && !file.path.starts_with("tests/fuzz/");
+    none(everything.iter().filter(read).flat_map(rules::size).collect());
 }
 
 #[test]
