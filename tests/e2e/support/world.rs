@@ -1,5 +1,6 @@
 //! What one test has for itself: a sandbox, a database named after the test, and a role that is no superuser and owns it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
@@ -15,10 +16,37 @@ use super::synced::is_ours;
 /// Tests that measure time or memory run while no other does.
 static QUIET: RwLock<()> = RwLock::new(());
 
+thread_local! {
+    /// How many turns the thread of this test has.
+    static TURNS: Cell<u32> = const { Cell::new(0) };
+}
+
 #[expect(dead_code, reason = "held for what its drop does")]
 enum Turn {
     Shared(RwLockReadGuard<'static, ()>),
     Alone(RwLockWriteGuard<'static, ()>),
+    /// Of a test that has one already: a second would wait for somebody who waits for the first one to end.
+    Second,
+}
+
+impl Turn {
+    fn shared() -> Turn {
+        match TURNS.replace(TURNS.get() + 1) {
+            0 => Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner)),
+            _ => Turn::Second,
+        }
+    }
+
+    fn alone() -> Turn {
+        TURNS.set(TURNS.get() + 1);
+        Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        TURNS.set(TURNS.get().saturating_sub(1));
+    }
 }
 
 pub struct World {
@@ -35,19 +63,19 @@ pub struct World {
 impl World {
     /// A database with the extension; no server yet.
     pub fn bare(config: Config) -> World {
-        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        let turn = Turn::shared();
         World::build(Cluster::shared(), config, turn)
     }
 
     /// The same in another cluster.
     pub fn bare_in(cluster: Arc<Cluster>, config: Config) -> World {
-        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        let turn = Turn::shared();
         World::build(cluster, config, turn)
     }
 
     /// The same, while no other test runs.
     pub fn bare_alone(config: Config) -> World {
-        let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));
+        let turn = Turn::alone();
         World::build(Cluster::shared(), config, turn)
     }
 
@@ -63,25 +91,25 @@ impl World {
 
     /// The same in another cluster.
     pub fn of_in(api: &'static Api, cluster: Arc<Cluster>, config: Config) -> World {
-        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        let turn = Turn::shared();
         World::build_for(api, cluster, (api.usual)(config), turn, "").furnished()
     }
 
     /// The same, while no other test runs.
     pub fn of_alone_in(api: &'static Api, cluster: Arc<Cluster>, config: Config) -> World {
-        let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));
+        let turn = Turn::alone();
         World::build_for(api, cluster, (api.usual)(config), turn, "").furnished()
     }
 
     /// The same in a database that is made with these words of CREATE DATABASE.
     pub fn in_database(api: &'static Api, config: Config, words: &str) -> World {
-        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        let turn = Turn::shared();
         World::build_for(api, Cluster::shared(), (api.usual)(config), turn, words).furnished()
     }
 
     /// Without tables.
     pub fn unimported(api: &'static Api, config: Config) -> World {
-        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        let turn = Turn::shared();
         World::build_for(api, Cluster::shared(), (api.usual)(config), turn, "").served()
     }
 
@@ -91,13 +119,13 @@ impl World {
 
     /// A furnished one in another cluster.
     pub fn within(cluster: Arc<Cluster>, config: Config) -> World {
-        let turn = Turn::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner));
+        let turn = Turn::shared();
         World::build(cluster, config, turn).furnished()
     }
 
     /// The same, while no other test runs.
     pub fn alone_within(cluster: Arc<Cluster>, config: Config) -> World {
-        let turn = Turn::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner));
+        let turn = Turn::alone();
         World::build(cluster, config, turn).furnished()
     }
 
